@@ -1,0 +1,113 @@
+"""Training windows: pieces of sound with the mouth that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metatalk.a2e.networks import STRIDE
+from metatalk.lipsync.mel import COLUMNS_PER_SECOND, SILENCE
+from metatalk.shapes import check_shape
+
+_LONGEST_STEP_S = 0.25  # between two frames further apart the mouth is not known
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """Sound and mouth of the footage on one clock, 80 columns a second."""
+
+    mel: np.ndarray  # (80, M) mel units
+    targets: np.ndarray  # (M, K) standardised mouth coordinates
+    known: np.ndarray  # (M,) bool, columns at which the mouth is known
+
+    def __post_init__(self) -> None:
+        columns = check_shape("mel", self.mel, "N M")["M"]
+        check_shape("targets", self.targets, "M K", M=columns)
+        check_shape("known", self.known, "M", M=columns)
+
+    def known_before(self, second: float) -> np.ndarray:
+        """(M,) bool: the known columns that come before a time."""
+        return self.known & (np.arange(len(self.known)) < second * COLUMNS_PER_SECOND)
+
+
+def targets_at_columns(
+    frame_seconds: np.ndarray,
+    targets: np.ndarray,
+    valid: np.ndarray,
+    shots: Sequence[tuple[int, int]] | np.ndarray,
+    columns: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the mouth at every mel column, linearly between frames and never across a cut.
+
+    Args:
+        frame_seconds: (T,) increasing.
+        targets: (T, K).
+        valid: (T,) bool, frames with a face.
+        shots: (N, 2) frame ranges, first and one past the last.
+        columns: M.
+
+    Returns:
+        (M, K) float32 values and (M,) bool, where they are known.
+    """
+    frames = check_shape("targets", targets, "T K")["T"]
+    check_shape("frame_seconds", frame_seconds, "T", T=frames)
+    check_shape("valid", valid, "T", T=frames)
+    times = np.arange(columns) / COLUMNS_PER_SECOND
+    after = np.clip(np.searchsorted(frame_seconds, times, side="right"), 1, max(frames - 1, 1))
+    before, after = after - 1, np.minimum(after, frames - 1)
+    step = frame_seconds[after] - frame_seconds[before]
+    weight = (times - frame_seconds[before]) / np.maximum(step, 1e-9)
+    shot = np.zeros(frames, np.int64)
+    for number, (first, last) in enumerate(shots):
+        shot[first:last] = number
+    known = valid[before] & valid[after] & (shot[before] == shot[after])
+    known &= (weight <= 1) & (step < _LONGEST_STEP_S)
+    weight = np.clip(weight, 0, 1)[:, None]
+    values = targets[before] * (1 - weight) + targets[after] * weight
+    return values.astype(np.float32), known
+
+
+def draw_windows(
+    lesson: Lesson, usable: np.ndarray, shape: tuple[int, int], tempo: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw windows of the lesson at random places and speeds.
+
+    Args:
+        lesson: the footage.
+        usable: (M,) bool, columns whose mouth may be learned from.
+        shape: batch size B and window width W in columns, even.
+        tempo: largest relative change of the speed.
+        generator: source of the random numbers.
+
+    Returns:
+        Mel (B, 80, W), mouth (B, K, W / 2) and its weight (B, W / 2), 0 where unknown.
+    """
+    batch, width = shape
+    places = np.flatnonzero(usable)
+    pick = torch.randint(len(places), (batch,), generator=generator)
+    speed = 1 + tempo * (2 * torch.rand(batch, 1, generator=generator) - 1)
+    centre = torch.as_tensor(places)[pick][:, None]
+    position = centre + (torch.arange(width) - width // 2) * speed  # (B, W) columns
+    mel = _read(torch.from_numpy(lesson.mel), position, outside=SILENCE)
+    at_steps = position[:, ::STRIDE]
+    mouth = _read(torch.from_numpy(np.ascontiguousarray(lesson.targets.T)), at_steps, outside=0.0)
+    nearest = at_steps.round().long()
+    inside = (nearest >= 0) & (nearest < len(usable))
+    weight = torch.as_tensor(usable)[nearest.clamp(0, len(usable) - 1)] & inside
+    return mel, mouth, weight.float()
+
+
+def _read(rows: Tensor, position: Tensor, outside: float) -> Tensor:
+    """Read (C, M) rows at (B, W) fractional columns, linearly: (B, C, W)."""
+    last = rows.shape[1] - 1
+    inside = (position >= 0) & (position <= last)
+    low = position.floor().clamp(0, max(last - 1, 0)).long()
+    high = (low + 1).clamp(max=last)
+    weight = (position - low).clamp(0, 1)
+    values = rows[:, low] * (1 - weight) + rows[:, high] * weight  # (C, B, W)
+    return values.where(inside, torch.tensor(outside)).transpose(0, 1)

@@ -1,0 +1,34 @@
+"""Settings of what happens when an actor is driven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from metatalk.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DriveConfig:
+    """How a recording becomes a video."""
+
+    length: Literal["audio", "video"] = "audio"  # which of the two ends the result
+    crf: int = 16  # H.264 quality, lower is better
+    encoder_preset: str = "veryfast"  # x264's trade of time for size
+    batch: int = 8  # frames at once
+    detail: float = 1.0  # how much of the footage's own fine texture is carried over, 0 to 1
+    detail_px: float = 2.0  # width of the blur that parts fine from coarse, at a crop of 256 px
+    feather: float = 0.04  # width of the mask's soft edge, as a share of the crop's side
+    colour_match: float = 1.0  # how fully the seam's colours are matched to the footage, 0 to 1
+    fade_frames: int = 4  # frames over which the filmed mouth takes over where the face is lost
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise ConfigError(f"drive.crf is {self.crf}", "give 0 (lossless) to 51")
+        if self.batch < 1 or self.fade_frames < 0:
+            raise ConfigError("drive.batch or drive.fade_frames is below its least value")
+        for name in ("detail", "colour_match", "feather"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"drive.{name} is {getattr(self, name)}", "give 0 to 1")
+        if self.detail_px <= 0:
+            raise ConfigError(f"drive.detail_px is {self.detail_px}", "give a number above zero")

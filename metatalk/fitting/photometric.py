@@ -1,0 +1,144 @@
+"""The photometric part of the fit: the actor's albedo and each frame's light.
+
+Colour is albedo times shading, so with one known the other is linear: the two are solved in
+turn, in closed form, from the colours seen at the mesh's vertices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from metatalk.fitting.config import FitConfig
+from metatalk.morphable.lighting import BANDS, ambient_light, sh_basis
+from metatalk.morphable.model import MorphableModel
+from metatalk.shapes import check_shape
+
+LIGHT_PRIOR = 0.02  # share of the data's weight that pulls light to its neighbour or to ambient
+ALBEDO_PRIOR = 0.004  # per squared standard deviation and observed vertex
+ROBUST_COLOUR = 0.12  # shadows, highlights and hands: colours further off count less
+
+
+@dataclass(frozen=True, eq=False)
+class ColourSamples:
+    """Colours seen at vertices in some frames of a clip."""
+
+    frames: np.ndarray  # (N,) frame numbers, ascending
+    vertices: Tensor  # (K,) numbers of the vertices that were looked at
+    colours: Tensor  # (N, K, 3) RGB in [0, 1]
+    normals: Tensor  # (N, K, 3) camera frame
+    weights: Tensor  # (N, K) 0 where hidden or outside the picture
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("colours", self.colours, "N K 3")
+        check_shape("normals", self.normals, "N K 3", **sizes)
+        check_shape("weights", self.weights, "N K", **sizes)
+        check_shape("vertices", self.vertices, "K", **sizes)
+
+
+def sample_colours(
+    picture: np.ndarray, pixels: np.ndarray, normals: np.ndarray, blur_px: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read a picture's colours at projected vertices.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        pixels: (K, 2) projected vertices, pixel centres at half integers.
+        normals: (K, 3) camera frame.
+        blur_px: standard deviation of a blur that makes noise and misfit matter less.
+
+    Returns:
+        (K, 3) float32 colours in [0, 1] and (K,) float32 weights, 0 for vertices that face
+        away or lie outside the picture.
+    """
+    height, width = picture.shape[:2]
+    left, top = np.floor(pixels.min(0) - 4 * blur_px - 2).astype(int).clip(0)
+    right, bottom = np.ceil(pixels.max(0) + 4 * blur_px + 2).astype(int)
+    window = picture[top : min(bottom, height), left : min(right, width)]
+    inside = ((pixels > 0.5) & (pixels < (width - 0.5, height - 0.5))).all(1)
+    facing = np.clip(-normals[:, 2], 0.0, 1.0)
+    weights = (inside * np.where(facing > 0.25, facing, 0.0)).astype(np.float32)
+    if not window.size or not inside.any():
+        return np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
+    soft = cv2.GaussianBlur(window, (0, 0), blur_px) if blur_px > 0.3 else window
+    grid = (pixels - (left + 0.5, top + 0.5)).astype(np.float32)[None]  # OpenCV: centres at 0
+    colours = cv2.remap(soft, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    return colours.astype(np.float32) / 255.0, weights
+
+
+def fit_albedo_and_light(
+    model: MorphableModel, samples: ColourSamples, config: FitConfig
+) -> tuple[Tensor, Tensor]:
+    """Find the texture coefficients and the light that explain the colours.
+
+    Args:
+        model: the face model.
+        samples: colours of N frames.
+        config: how many turns to take.
+
+    Returns:
+        (X,) texture coefficients and (N, 3, 9) lighting.
+    """
+    basis = sh_basis(samples.normals)  # (N, K, 9)
+    texture = torch.zeros(len(model.texture_basis))
+    lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
+    for _ in range(config.photo.steps):
+        albedo = model.albedo(texture)[samples.vertices]  # (K, 3)
+        lighting = _solve_light(samples, basis, albedo, lighting)
+        texture = _solve_albedo(model, samples, basis, albedo, lighting)
+    return texture, _solve_light(
+        samples, basis, model.albedo(texture)[samples.vertices], lighting
+    )
+
+
+def fit_light(model: MorphableModel, samples: ColourSamples, texture: Tensor) -> Tensor:
+    """Light of frames of a known actor: (X,) texture to (N, 3, 9) lighting."""
+    basis, albedo = sh_basis(samples.normals), model.albedo(texture)[samples.vertices]
+    lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
+    for _ in range(3):  # the robust weights need a first answer
+        lighting = _solve_light(samples, basis, albedo, lighting)
+    return lighting
+
+
+def _robust_weights(samples: ColourSamples, predicted: Tensor) -> Tensor:
+    """(N, K): the samples' own weights, less where the picture disagrees in any colour."""
+    error = (samples.colours - predicted).abs().amax(-1)
+    return samples.weights / (1.0 + (error / ROBUST_COLOUR) ** 2)
+
+
+def _solve_light(
+    samples: ColourSamples, basis: Tensor, albedo: Tensor, before: Tensor
+) -> Tensor:
+    """(N, 3, 9) by ridge regression towards the clip's mean light."""
+    predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before)
+    weights = _robust_weights(samples, predicted)
+    lit = torch.einsum("kc,nkb->nckb", albedo, basis)  # (N, 3, K, 9)
+    weighted = lit * weights[:, None, :, None]
+    gram = weighted.mT @ lit  # (N, 3, 9, 9)
+    right = torch.einsum("nckb,nkc->ncb", weighted, samples.colours)
+    mass = gram.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)  # (N, 3, 1)
+    common = torch.linalg.solve(
+        gram.mean(0) + 1e-4 * torch.eye(BANDS), right.mean(0).unsqueeze(-1)
+    ).squeeze(-1)  # (3, 9): the clip's own mean light
+    ridge = LIGHT_PRIOR * mass + 1e-4
+    hessian = gram + torch.diag_embed(ridge.expand(-1, -1, BANDS))
+    return torch.linalg.solve(hessian, (right + ridge * common).unsqueeze(-1)).squeeze(-1)
+
+
+def _solve_albedo(
+    model: MorphableModel, samples: ColourSamples, basis: Tensor, albedo: Tensor, lighting: Tensor
+) -> Tensor:
+    """(X,) by ridge regression over all frames at once."""
+    shading = torch.einsum("nkb,ncb->nkc", basis, lighting)
+    weights = _robust_weights(samples, albedo * shading)[..., None] * shading  # (N, K, 3)
+    mass = (weights * shading).sum(0)  # (K, 3)
+    wanted = (weights * samples.colours).sum(0) - mass * model.texture_mean[samples.vertices]
+    modes = model.texture_basis[:, samples.vertices]  # (X, K, 3)
+    gram = torch.einsum("xkc,kc,ykc->xy", modes, mass, modes)
+    right = torch.einsum("xkc,kc->x", modes, wanted)
+    ridge = ALBEDO_PRIOR * mass.sum() * 0.12**2
+    return torch.linalg.solve(gram + ridge * torch.eye(len(gram)), right)

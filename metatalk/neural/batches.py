@@ -1,0 +1,223 @@
+"""From stored crops to training batches: the split, the windows, the augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metatalk.errors import FittingError
+from metatalk.neural.config import NeuralConfig
+from metatalk.shapes import check_shape
+
+
+@dataclass(frozen=True, eq=False)
+class LowerFaceCrops:
+    """Stabilised crops of one clip; arrays may be memory maps, they are read a batch at a time."""
+
+    real: np.ndarray  # (N, S, S, 3) uint8 footage, RGB
+    synthetic: np.ndarray  # (N, S, S, 3) uint8 shaded synthetic lower face on black, RGB
+    mask: np.ndarray  # (N, S, S) uint8, 255 where the lower face is to be generated, else 0
+    has_face: np.ndarray | None = None  # (N,) bool; frames without a face are not learned from
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("real", self.real, "N S S 3")
+        check_shape("synthetic", self.synthetic, "N S S 3", **sizes)
+        check_shape("mask", self.mask, "N S S", **sizes)
+        if self.has_face is not None:
+            check_shape("has_face", self.has_face, "N", **sizes)
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in pixels."""
+        return int(self.real.shape[1])
+
+    def usable(self) -> np.ndarray:
+        """Numbers of the frames that show the face, ascending."""
+        if self.has_face is None:
+            return np.arange(len(self.real))
+        return np.flatnonzero(self.has_face)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFrames:
+    """The frames that are learned from, and where in the crops there is something to learn."""
+
+    crops: LowerFaceCrops
+    frames: np.ndarray  # (N,) frame numbers
+    box: tuple[int, int, int, int]  # left, top, right, bottom around the masks, pixels
+    attention: np.ndarray  # (S, S) float32 weight of each pixel's error, about 1
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows as they are stored."""
+
+    real: np.ndarray  # (B, P, P, 3) uint8
+    synthetic: np.ndarray  # (B, P, P, 3) uint8
+    mask: np.ndarray  # (B, P, P) uint8
+    attention: np.ndarray  # (B, P, P) float32
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tensors of one training step; RGB and mask in [0, 1]."""
+
+    real: Tensor  # (B, 3, P, P)
+    synthetic: Tensor  # (B, 3, P, P)
+    mask: Tensor  # (B, 1, P, P)
+    attention: Tensor  # (B, 1, P, P)
+
+
+def split_frames(frames: np.ndarray, config: NeuralConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Part the frames into those that train and those, at the end, that only score.
+
+    Args:
+        frames: (N,) frame numbers, ascending.
+        config: gives the held-out share and the gap before it.
+
+    Returns:
+        Training frames and held-out frames; the second is empty for clips that are too short
+        to spare any.
+
+    Raises:
+        FittingError: there is no frame at all.
+    """
+    if not len(frames):
+        raise FittingError("no frame shows the face", "give footage in which the actor is seen")
+    held_out = int(len(frames) * config.held_out)
+    gap = min(config.held_out_gap, held_out)
+    train = frames[: len(frames) - held_out - gap] if held_out else frames
+    return train, frames[len(frames) - held_out :]
+
+
+def find_mask_box(mask: np.ndarray, frames: np.ndarray) -> tuple[int, int, int, int]:
+    """Find the box around the masks of a clip.
+
+    Args:
+        mask: (N, S, S) uint8.
+        frames: frame numbers to look at; about a hundred of them are.
+
+    Returns:
+        left, top, right, bottom in pixels; the whole crop where every mask is empty.
+    """
+    union = np.zeros(mask.shape[1:], bool)
+    for frame in frames[:: max(1, len(frames) // 100)]:
+        union |= mask[frame] > 127
+    rows, columns = np.flatnonzero(union.any(1)), np.flatnonzero(union.any(0))
+    if not len(rows):
+        return 0, 0, mask.shape[2], mask.shape[1]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def to_pictures(stored: np.ndarray, device: torch.device) -> Tensor:
+    """Turn stored pictures into what the networks take.
+
+    Args:
+        stored: (B, H, W, 3) or (B, H, W) uint8.
+        device: where to.
+
+    Returns:
+        (B, 3, H, W) or (B, 1, H, W) float32 in [0, 1], channels last in memory.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(stored)).to(device)
+    tensor = tensor.unsqueeze(-1) if tensor.dim() == 3 else tensor
+    return tensor.permute(0, 3, 1, 2).float() / 255
+
+
+def measure_attention(crops: LowerFaceCrops, frames: np.ndarray, strength: float) -> np.ndarray:
+    """Weigh pixels by how much they change over the clip: in stabilised crops that is the mouth.
+
+    Args:
+        crops: the clip.
+        frames: frame numbers to look at; about sixty of them are.
+        strength: 0 weighs all pixels alike, 1 wholly by their change.
+
+    Returns:
+        (S, S) float32, about 1 on average inside the masks.
+    """
+    chosen = frames[:: max(1, len(frames) // 60)]
+    grey = np.stack([crops.real[frame].mean(-1, dtype=np.float32) for frame in chosen])
+    change = cv2.GaussianBlur(grey.std(0), (0, 0), crops.size / 64)
+    inside = np.stack([crops.mask[frame] > 127 for frame in chosen]).any(0)
+    usual = float(change[inside].mean()) if inside.any() else 0.0
+    if usual <= 0:
+        return np.ones((crops.size, crops.size), np.float32)
+    share = (change / usual).clip(1 / 4, 4)
+    return (1 - strength + strength * share).astype(np.float32)
+
+
+def prepare_frames(
+    crops: LowerFaceCrops, frames: np.ndarray, config: NeuralConfig
+) -> TrainingFrames:
+    """Measure what batches are drawn by."""
+    attention = measure_attention(crops, frames, config.attention)
+    return TrainingFrames(crops, frames, find_mask_box(crops.mask, frames), attention)
+
+
+def draw_windows(
+    training: TrainingFrames, config: NeuralConfig, random: np.random.Generator
+) -> Windows:
+    """Read random windows of random frames; every window lies over the mask's box.
+
+    Args:
+        training: the clip's training frames.
+        config: gives batch and window size.
+        random: source of chance.
+
+    Returns:
+        The windows, cut alike from all pictures.
+    """
+    crops, (left, top, right, bottom) = training.crops, training.box
+    side = min(config.window_px, crops.size)
+    parts: list[tuple[np.ndarray, ...]] = []
+    for frame in random.choice(training.frames, config.batch):
+        x = _window_start(left, right, side, crops.size, random)
+        y = _window_start(top, bottom, side, crops.size, random)
+        window = np.s_[y : y + side, x : x + side]
+        pictures = (crops.real[frame], crops.synthetic[frame], crops.mask[frame])
+        parts.append((*(picture[window] for picture in pictures), training.attention[window]))
+    return Windows(*(np.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _window_start(start: int, stop: int, side: int, size: int, random: np.random.Generator) -> int:
+    """A window may overhang the box by an eighth, so that edges are seen as often as the middle."""
+    lowest = max(0, min(start - side // 8, size - side))
+    highest = max(lowest, min(stop - side + side // 8, size - side))
+    return int(random.integers(lowest, highest + 1))
+
+
+def augment(
+    windows: Windows, config: NeuralConfig, random: np.random.Generator, device: torch.device
+) -> Batch:
+    """Vary gain and mask, so that neither is learned by heart.
+
+    Args:
+        windows: as stored.
+        config: gives the strengths.
+        random: source of chance.
+        device: where the batch goes.
+
+    Returns:
+        The batch; footage and synthetic face had the same gain applied.
+    """
+    pictures = (windows.real, windows.synthetic, windows.mask)
+    real, synthetic, mask = (to_pictures(array, device) for array in pictures)
+    spread = config.colour_jitter
+    gain = random.uniform(1 - spread, 1 + spread, (len(real), 1, 1, 1))
+    gain = gain * random.uniform(1 - spread / 3, 1 + spread / 3, (len(real), 3, 1, 1))
+    gains = torch.from_numpy(gain.astype(np.float32)).to(device)
+    growth = int(random.integers(0, config.mask_growth_px + 1))
+    if growth:
+        mask = functional.max_pool2d(mask, 2 * growth + 1, stride=1, padding=growth)
+    layout = torch.channels_last
+    return Batch(
+        (real * gains).clamp(0, 1).contiguous(memory_format=layout),
+        (synthetic * gains).clamp(0, 1).contiguous(memory_format=layout),
+        mask,
+        torch.from_numpy(windows.attention).to(device).unsqueeze(1),
+    )

@@ -1,0 +1,55 @@
+"""Settings of the neural renderer: its size, its losses and what it may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metatalk.errors import ConfigError
+
+GRID_PX = 16  # the generator halves the picture four times
+
+
+@dataclass(frozen=True)
+class NeuralConfig:
+    """Training ends at `minutes` of wall clock or at `steps`, whichever comes first."""
+
+    minutes: float = 4.0  # wall clock, all runs of a resumed training together
+    steps: int = 6000
+    batch: int = 4  # windows a step
+    window_px: int = 128  # side of the training windows cut from the crops; multiple of 16
+    widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at 1/2, 1/4, 1/8 and 1/16 scale
+    discriminator_width: int = 32
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
+    adversarial_start: float = 0.2  # share of the budget after which the discriminator joins
+    l1_weight: float = 10.0
+    pyramid_weight: float = 10.0
+    adversarial_weight: float = 0.7
+    matching_weight: float = 5.0
+    surroundings_weight: float = 0.1  # of the L1 outside the mask; keeps the mask's edge seamless
+    attention: float = 0.7  # 0: every pixel's error counts alike; 1: by how much the pixel changes
+    colour_jitter: float = 0.05  # gain range, applied to footage and synthetic face alike
+    mask_growth_px: int = 4  # most that a training mask is widened by
+    ema_decay: float = 0.995
+    held_out: float = 0.1  # share of the frames, at the end, that only score
+    held_out_gap: int = 10  # frames left unused before them
+    checkpoint_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        positive = ("minutes", "steps", "batch", "learning_rate", "discriminator_rate")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ConfigError(
+                    f"neural.{name} is {getattr(self, name)}", "give a number above zero"
+                )
+        if self.window_px < GRID_PX or self.window_px % GRID_PX:
+            raise ConfigError(
+                f"neural.window_px is {self.window_px}", f"give a multiple of {GRID_PX}"
+            )
+        if len(self.widths) != 4:
+            raise ConfigError(f"neural.widths is {self.widths}", "give four channel counts")
+        for name in ("adversarial_start", "attention", "held_out", "ema_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"neural.{name} is {getattr(self, name)}", "give 0 to 1")
+        if self.held_out > 0.5:
+            raise ConfigError(f"neural.held_out is {self.held_out}", "give at most 0.5")

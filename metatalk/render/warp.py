@@ -1,0 +1,139 @@
+"""Real pixels carried along by the mesh: from where the skin was to where it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numba import njit
+
+from metatalk.render.bands import share_rows
+from metatalk.render.rasterize import rasterize
+from metatalk.shapes import check_shape
+
+HIDING_MM = 2.0  # a surface this much nearer hides the one behind it
+
+
+@dataclass(frozen=True, eq=False)
+class CarryMap:
+    """For each pixel of the new picture, where its surface point lies in the old one."""
+
+    source: np.ndarray  # (B, S, S, 2) float32, x and y in old px; NaN where not valid
+    valid: np.ndarray  # (B, S, S) bool: a surface is seen now and its point was seen then
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("valid", self.valid, "B H W")
+        check_shape("source", self.source, "B H W 2", **sizes)
+
+
+def carry_map(
+    points_new: np.ndarray,
+    points_old: np.ndarray,
+    triangles: np.ndarray,
+    size: int,
+    old_height: int,
+    old_width: int,
+    hiding_mm: float = HIDING_MM,
+) -> CarryMap:
+    """Find in an old picture the surface points that a new one shows.
+
+    Args:
+        points_new: (B, V, 3) x, y in px of the new picture, camera depth in mm.
+        points_old: (B, V, 3) x, y in px of the old picture, camera depth in mm.
+        triangles: (F, 3) corner numbers, everything that can hide something included.
+        size: side of the new pictures, px.
+        old_height: rows of the old pictures.
+        old_width: columns of the old pictures.
+        hiding_mm: a point is hidden where the old picture shows something this much nearer.
+
+    Returns:
+        The map. A point is not valid where nothing is seen, or where it was hidden, turned
+        away or outside the old picture.
+
+    Raises:
+        ShapeError: an argument is not shaped as documented.
+    """
+    sizes = check_shape("points_new", points_new, "B V 3")
+    check_shape("points_old", points_old, "B V 3", **sizes)
+    faces = np.ascontiguousarray(triangles, dtype=np.int32)
+    old = np.ascontiguousarray(points_old, dtype=np.float32)
+    seen = rasterize(points_new, faces, size, size, cull_back=True)
+    old_depth = rasterize(old, faces, old_height, old_width, cull_back=True).depth
+    source = np.empty((sizes["B"], size, size, 2), dtype=np.float32)
+
+    def trace(picture: int, first: int, end: int) -> None:
+        rows = slice(first, end)
+        _trace_rows(
+            seen.triangle[picture, rows], seen.weights[picture, rows], faces,
+            old[picture], old_depth[picture], hiding_mm, source[picture, rows],
+        )  # fmt: skip
+
+    share_rows(trace, sizes["B"], size)
+    return CarryMap(source, np.isfinite(source[..., 0]))
+
+
+def carry_pixels(picture: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Fetch the pixels that a map points at.
+
+    Args:
+        picture: (H, W, 3) uint8, the old picture.
+        source: (S, S, 2) x and y in px of the old picture, pixel centres at half integers.
+
+    Returns:
+        (S, S, 3) uint8; black where the map is NaN.
+    """
+    check_shape("source", source, "H W 2")
+    where = np.where(np.isfinite(source), source - 0.5, -1e4).astype(np.float32)
+    x, y = where[..., 0], where[..., 1]
+    pixels = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    pixels[~np.isfinite(source[..., 0])] = 0
+    return pixels
+
+
+@njit(cache=True, nogil=True)
+def _trace_rows(
+    triangle: Any, weights: Any, triangles: Any, old: Any, old_depth: Any,
+    hiding_mm: float, out: Any,
+) -> None:  # fmt: skip
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            out[row, column] = np.nan
+            number = triangle[row, column]
+            if number < 0:
+                continue
+            a, b, c = triangles[number, 0], triangles[number, 1], triangles[number, 2]
+            if _turned_away(old[a], old[b], old[c]):
+                continue
+            # x * depth is linear over the surface where x alone is not
+            u, v, w = weights[row, column]
+            at_a, at_b, at_c = u * old[a, 2], v * old[b, 2], w * old[c, 2]
+            depth = at_a + at_b + at_c
+            x = (at_a * old[a, 0] + at_b * old[b, 0] + at_c * old[c, 0]) / depth
+            y = (at_a * old[a, 1] + at_b * old[b, 1] + at_c * old[c, 1]) / depth
+            if _farthest_around(old_depth, x, y) > depth - hiding_mm:
+                out[row, column, 0] = x
+                out[row, column, 1] = y
+
+
+@njit(cache=True, nogil=True)
+def _turned_away(a: Any, b: Any, c: Any) -> Any:
+    """Whether a triangle shows its back, or cannot be projected."""
+    if not (a[2] > 0 and b[2] > 0 and c[2] > 0):
+        return True
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) >= 0
+
+
+@njit(cache=True, nogil=True)
+def _farthest_around(depth: Any, x: float, y: float) -> Any:
+    """The greatest depth among the four pixels around a point; -inf outside the picture."""
+    height, width = depth.shape
+    if not (0 <= x <= width and 0 <= y <= height):
+        return -np.inf
+    column, row = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
+    farthest = -np.inf
+    for j in range(max(row, 0), min(row + 2, height)):
+        for i in range(max(column, 0), min(column + 2, width)):
+            farthest = max(farthest, depth[j, i])
+    return farthest

@@ -1,0 +1,227 @@
+"""Drive: an actor, a recording and a clip become a video."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from metatalk import __version__
+from metatalk.a2e.predict import predict_mouth
+from metatalk.compose.ahead import WriteBehind, read_ahead
+from metatalk.compose.retiming import FramePlan, plan_frames
+from metatalk.compose.revoice import Performance, Studio, presence, revoice
+from metatalk.config import Config
+from metatalk.landmarks.track import LandmarkTrack
+from metatalk.media.audio import audio_duration, read_sound
+from metatalk.media.ordered import read_pictures_in_order
+from metatalk.media.picture import Picture
+from metatalk.media.probe import probe_video
+from metatalk.media.writer import VideoWriter
+from metatalk.morphable.camera import Camera
+from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.neural.generator import build_generator
+from metatalk.neural.infer import prepare_for_rendering
+from metatalk.render.scene import Scene
+from metatalk.stages.artefacts import (
+    load_crop_plan,
+    load_index,
+    load_landmarks,
+    load_mouth,
+    load_weights,
+)
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.fit import FIT_TARGET
+from metatalk.stages.ingest import INGEST
+from metatalk.stages.landmarks import LANDMARKS
+from metatalk.stages.stage import Progress, ProgressFactory, run_stages, silent_progress
+from metatalk.stages.train_renderer import choose_device
+from metatalk.timing import FrameIndex
+from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.digest import digest_file
+from metatalk.workspace.footage import find_footage
+from metatalk.workspace.ledger import Entry, read_ledger
+from metatalk.workspace.manifest import Metrics, write_json
+
+LOG = logging.getLogger(__name__)
+WAITING = 6  # decoded and finished frames that may wait on either side of the networks
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """The clip that is to speak, taken apart."""
+
+    clip: Path
+    index: FrameIndex
+    landmarks: LandmarkTrack
+    track: TrackCoefficients
+    camera: Camera
+
+
+def drive_actor(
+    actor: Path,
+    audio: Path,
+    output: Path,
+    target: Path | None,
+    config: Config,
+    rerun: frozenset[str] = frozenset(),
+    progress_factory: ProgressFactory = silent_progress,
+) -> Metrics:
+    """Make an actor say a recording.
+
+    Args:
+        actor: the actor folder, trained.
+        audio: the recording; any audio or video file.
+        output: the video to write: .mp4, .mov or .mkv.
+        target: another clip of the actor to show; None shows the training clip.
+        config: all settings.
+        rerun: stages to compute again, of the target's.
+        progress_factory: who is told how far each stage is.
+
+    Returns:
+        Frames, seconds, frames a second, and how many frames kept the filmed mouth.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    folder = ActorFolder(actor)
+    for stage in ("fit", "render", "train_a2e", "train_renderer"):
+        folder.require(stage)
+    sound_s = audio_duration(audio)
+    footage = _open_footage(folder, target, config, rerun, progress_factory)
+    plan = plan_frames(footage.index, sound_s, config.drive.length)
+    studio = _open_studio(folder, footage, config)
+    performance = _perform(folder, footage, audio, plan, config)
+    started = time.monotonic()
+    with (
+        folder.lock(shared=True),
+        disk_errors_remedied(output.parent),
+        progress_factory("drive") as progress,
+    ):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with _open_writer(output, audio, footage, plan, config) as writer:
+            _stream(footage, plan, performance, studio, writer, progress)
+        _write_ledger(folder, output, audio)
+    seconds = time.monotonic() - started
+    return {
+        "output": str(output),
+        "frames": len(plan),
+        "duration_s": float(plan.seconds()[-1] + 1 / footage.index.rate),
+        "filmed_frames": int((performance.strength == 0).sum()),
+        "seconds": seconds,
+        "fps": len(plan) / max(seconds, 1e-6),
+    }
+
+
+def _open_footage(
+    folder: ActorFolder,
+    target: Path | None,
+    config: Config,
+    rerun: frozenset[str],
+    progress_factory: ProgressFactory,
+) -> Footage:
+    own = find_footage(folder.root) if target is None else None
+    if own is not None:
+        clip, root = own, folder.root
+    else:
+        assert target is not None
+        clip, root = target, folder.root / "targets" / digest_file(target)[-16:]
+        sources = {"clip": target, "actor": folder.path("fit")}
+        run_stages(
+            [INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory
+        )
+    artefacts = ActorFolder(root)
+    _, track, camera = load_coefficients(artefacts.path("fit") / "coefficients.npz")
+    return Footage(
+        clip,
+        load_index(artefacts.path("ingest") / "frames.npz"),
+        load_landmarks(artefacts.path("landmarks") / "landmarks.npz"),
+        track,
+        camera,
+    )
+
+
+def _open_studio(folder: ActorFolder, footage: Footage, config: Config) -> Studio:
+    """Put the actor, as trained, before the footage's camera."""
+    person, _, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
+    model = open_face_model(config.fit.face_model, config.landmarks)
+    crops = load_crop_plan(folder.path("render") / "crops.json")
+    scene = Scene(model, person, footage.camera, crops.size, config.render.grow_px)
+    weights = load_weights(folder.path("train_renderer") / "generator.safetensors")
+    device = choose_device(config.device)
+    return Studio(
+        scene,
+        footage.track,
+        scene.transforms(
+            footage.track, crops.layout, config.render.steady_frames, footage.landmarks.shots
+        ),
+        prepare_for_rendering(build_generator(config.neural, weights), device),
+        config.drive,
+    )
+
+
+def _perform(
+    folder: ActorFolder, footage: Footage, audio: Path, plan: FramePlan, config: Config
+) -> Performance:
+    """Let the recording move the mouth and the footage everything else."""
+    space, network = load_mouth(folder.path("train_a2e"), config.a2e)
+    mouth = space.clamp(
+        predict_mouth(network, read_sound(audio).samples, plan.seconds(), config.a2e)
+    )
+    filmed = footage.track.expression.numpy()[plan.frames]
+    strength = presence(
+        footage.track.has_face.numpy(), footage.landmarks.shots, config.drive.fade_frames
+    )
+    expression = torch.from_numpy(space.replace_mouth(filmed, mouth))
+    return Performance(plan.frames, expression, strength[plan.frames])
+
+
+def _open_writer(
+    output: Path, audio: Path, footage: Footage, plan: FramePlan, config: Config
+) -> VideoWriter:
+    info = probe_video(footage.clip)
+    whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
+    return VideoWriter(
+        output,
+        info.width,
+        info.height,
+        footage.index.rate,
+        plan.time_base,
+        info.colour,
+        crf=config.drive.crf,
+        preset=config.drive.encoder_preset,
+        audio=audio,
+        audio_limit_s=whole if config.drive.length == "video" else None,
+        metadata={"comment": f"synthetic: the mouth was generated with metatalk {__version__}"},
+    )
+
+
+def _stream(
+    footage: Footage,
+    plan: FramePlan,
+    performance: Performance,
+    studio: Studio,
+    writer: VideoWriter,
+    progress: Progress,
+) -> None:
+    """Decode, revoice and encode side by side; memory holds a few frames of each."""
+    source = read_pictures_in_order(footage.clip, plan.frames.tolist(), footage.index)
+    with WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING) as behind:
+        pictures = revoice(read_ahead(source, WAITING), performance, studio)
+        for done, (picture, pts) in enumerate(zip(pictures, plan.pts.tolist(), strict=True)):
+            behind.put((picture, pts))
+            progress(done + 1, len(plan))
+
+
+def _write_ledger(folder: ActorFolder, output: Path, audio: Path) -> None:
+    """Say beside the result what it is made of and under which terms."""
+    entries = [*read_ledger(folder.root), Entry("speech", audio.name, "the user's own", digest_file(audio))]
+    write_json(
+        output.with_name(output.name + ".ledger.json"),
+        {"synthetic": True, "made_with": f"metatalk {__version__}",
+         "entries": [asdict(entry) for entry in entries]},
+    )  # fmt: skip

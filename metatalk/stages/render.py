@@ -1,0 +1,91 @@
+"""Render: stabilised crops of the footage, the synthetic lower face and the mask, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from metatalk.fitting.config import FitConfig
+from metatalk.landmarks.config import LandmarksConfig
+from metatalk.media.video import read_pictures
+from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.neural.batches import LowerFaceCrops
+from metatalk.render.config import RenderConfig
+from metatalk.render.crops import choose_crop_size, crop_sides, warp_to_crop
+from metatalk.render.scene import Scene
+from metatalk.stages.artefacts import CropPlan, create_crops, load_landmarks, save_crop_plan
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.stage import Progress, Stage
+from metatalk.workspace.manifest import Metrics
+
+BATCH = 16
+
+
+def compute(
+    inputs: Mapping[str, Path],
+    config: RenderConfig,
+    out: Path,
+    progress: Progress,
+    *,
+    fit: FitConfig,
+    landmarks: LandmarksConfig,
+) -> Metrics:
+    """Fill the memory-mapped arrays that the neural renderer learns from."""
+    person, track, camera = load_coefficients(inputs["fit"] / "coefficients.npz")
+    shots = load_landmarks(inputs["landmarks"] / "landmarks.npz").shots
+    model = open_face_model(fit.face_model, landmarks)
+    measuring = Scene(model, person, camera, 1)
+    layout = measuring.measure_layout(track, config.margin)
+    sides = crop_sides(measuring.transforms(track, layout, config.steady_frames, shots), 1)
+    side_px = float(np.nanmedian(sides[track.has_face.numpy()]))
+    size = choose_crop_size(side_px, config.allowed_sizes)
+    scene = Scene(model, person, camera, size, config.grow_px)
+    save_crop_plan(out / "crops.json", CropPlan(size, layout))
+    transforms = scene.transforms(track, layout, config.steady_frames, shots)
+    frames = choose_frames(track, config.max_frames)
+    np.savez(out / "frames.npz", frames=frames, transforms=transforms)
+    crops = create_crops(out, len(frames), size)
+    _cut_footage(inputs["clip"], crops, frames, transforms, progress)
+    _draw(scene, crops, track.take(frames), transforms[frames])
+    return {"frames": len(frames), "crop_px": size, "face_crop_px": side_px}
+
+
+def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
+    """(N,) frames with a face, spread evenly where there are more than wanted."""
+    frames = np.flatnonzero(track.has_face.numpy())
+    if most is None or len(frames) <= most:
+        return frames
+    return frames[np.linspace(0, len(frames) - 1, most).round().astype(int)]
+
+
+def _cut_footage(
+    clip: Path, crops: LowerFaceCrops, frames: np.ndarray, transforms: np.ndarray, progress: Progress
+) -> None:
+    row = 0
+    for picture in read_pictures(clip):
+        if row < len(frames) and picture.index == frames[row]:
+            crops.real[row] = warp_to_crop(picture.rgb(), transforms[picture.index], crops.size)
+            row += 1
+            progress(row, len(frames))
+
+
+def _draw(
+    scene: Scene, crops: LowerFaceCrops, track: TrackCoefficients, transforms: np.ndarray
+) -> None:
+    for start in range(0, len(track), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(track)))
+        part = track.take(rows)
+        crops.synthetic[rows] = scene.synthetic(part, transforms[rows])
+        crops.mask[rows] = scene.mask(part, transforms[rows])
+
+
+RENDER = Stage(
+    "render",
+    reads=("clip", "landmarks", "fit"),
+    revision=1,
+    compute=compute,
+    section="render",
+    also=("fit", "landmarks"),
+)

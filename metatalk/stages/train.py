@@ -1,0 +1,58 @@
+"""Train an actor: the stages in their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metatalk.config import Config
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.fit import FIT
+from metatalk.stages.ingest import INGEST
+from metatalk.stages.landmarks import LANDMARKS
+from metatalk.stages.pseudo import PSEUDO
+from metatalk.stages.render import RENDER
+from metatalk.stages.stage import ProgressFactory, Stage, run_stages, silent_progress
+from metatalk.stages.train_a2e import TRAIN_A2E
+from metatalk.stages.train_renderer import TRAIN_RENDERER
+from metatalk.workspace.footage import remember_footage
+from metatalk.workspace.ledger import Entry, record_entries
+from metatalk.workspace.manifest import Metrics
+
+STAGES = (INGEST, LANDMARKS, FIT, RENDER, PSEUDO, TRAIN_A2E, TRAIN_RENDERER)
+
+
+def train_actor(
+    clip: Path,
+    actor: Path,
+    config: Config,
+    rerun: frozenset[str] = frozenset(),
+    progress_factory: ProgressFactory = silent_progress,
+    last: str | None = None,
+) -> dict[str, Metrics]:
+    """Learn an actor from a clip; what is fresh already is not computed again.
+
+    Args:
+        clip: the footage.
+        actor: the actor folder; it is made.
+        config: all settings.
+        rerun: stages to compute again, see `run_stages`.
+        progress_factory: who is told how far each stage is.
+        last: stop after this stage; None goes on to the end.
+
+    Returns:
+        The metrics of each stage.
+
+    Raises:
+        MetatalkError: whatever the user can mend, see `run_stages` and the stages.
+    """
+    metrics = run_stages(_up_to(last), actor, {"clip": clip}, config, rerun, progress_factory)
+    remember_footage(actor, clip)
+    if "fit" in metrics:
+        model = open_face_model(config.fit.face_model, config.landmarks)
+        record_entries(actor, [Entry("face model", model.source, model.terms, "")])
+    return metrics
+
+
+def _up_to(last: str | None) -> list[Stage]:
+    names = [stage.name for stage in STAGES]
+    return list(STAGES[: names.index(last) + 1] if last else STAGES)

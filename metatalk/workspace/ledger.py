@@ -1,0 +1,47 @@
+"""What an actor is made of, and on which terms: footage, face model, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from metatalk.workspace.manifest import write_json
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that went into an actor."""
+
+    kind: str  # "footage", "face model", "checkpoint", "speech"
+    name: str
+    terms: str  # licence, or whose consent
+    digest: str = ""  # of its content, where it is a file
+
+
+def record_entries(root: Path, entries: Iterable[Entry]) -> None:
+    """Add entries to the actor's `ledger.json`; one of the same kind and name is replaced.
+
+    Args:
+        root: the actor folder; it is made if need be.
+        entries: what to record.
+    """
+    merged = {(entry.kind, entry.name): entry for entry in (*read_ledger(root), *entries)}
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(root / "ledger.json", [asdict(entry) for entry in merged.values()])
+
+
+def read_ledger(root: Path) -> list[Entry]:
+    """Read what an actor is made of.
+
+    Args:
+        root: the actor folder.
+
+    Returns:
+        The entries, oldest first; none where nothing is recorded.
+    """
+    path = root / "ledger.json"
+    if not path.is_file():
+        return []
+    return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from metatalk.cli import main
+from metatalk.cli.terminal import stderr
+from metatalk.errors import FittingError
+from metatalk.stages.stage import STAGE_NAMES
+from metatalk.workspace.ledger import read_ledger
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_console() -> Iterator[None]:
+    stderr.cache_clear()
+    yield
+    stderr.cache_clear()
+
+
+@pytest.fixture
+def orchestra(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stand-ins for train_actor and drive_actor; what they were called with, what they do."""
+    seen: dict[str, Any] = {
+        "answer": {"fit": {"landmark_error_px": 1.25, "note": "[x]", "seconds": 2.0}}
+    }
+
+    def act(**given: Any) -> Any:
+        seen["given"] = given
+        print("a library's chatter")
+        if isinstance(seen["answer"], BaseException):
+            raise seen["answer"]
+        return seen["answer"]
+
+    for name in ("train", "drive"):
+        module = ModuleType(f"metatalk.stages.{name}")
+        setattr(module, f"{name}_actor", act)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return seen
+
+
+def test_train_hands_everything_over(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path
+) -> None:
+    words = ["train", str(footage), "--actor", str(actor_root), "--preset", "tiny", "--face", "1"]
+    assert main([*words, "--rerun", "fit,render", "--rerun", "train_a2e", "seed=4"]) == 0
+    given = orchestra["given"]
+    assert (given["clip"], given["actor"], given["last"]) == (footage, actor_root, None)
+    assert given["rerun"] == {"fit", "render", "train_a2e"}
+    assert (given["config"].seed, given["config"].landmarks.face) == (4, 1)
+
+
+def test_json_is_all_there_is_on_standard_output(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(footage), "--actor", str(actor_root), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == orchestra["answer"]
+    assert "chatter" in captured.err
+
+
+def test_table_shows_the_metrics(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(footage), "--actor", str(actor_root)]) == 0
+    assert "landmark_error_px 1.25  note [x]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"], ["-v"]])
+def test_what_the_user_can_mend_exits_with_2_and_the_remedy(
+    orchestra: dict[str, Any],
+    footage: Path,
+    actor_root: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+) -> None:
+    orchestra["answer"] = FittingError("no face in 75 frames", "show [the] face")
+    assert main(["train", str(footage), "--actor", str(actor_root), *flags]) == 2
+    captured = capsys.readouterr()
+    assert "error: no face in 75 frames" in captured.err
+    assert "remedy: show [the] face" in captured.err
+    assert "Traceback" not in captured.err
+    assert not flags or flags == ["-v"] or captured.out == ""
+
+
+def test_our_bugs_keep_their_traceback(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path
+) -> None:
+    orchestra["answer"] = ZeroDivisionError("ours")
+    with pytest.raises(ZeroDivisionError):
+        main(["train", str(footage), "--actor", str(actor_root)])
+
+
+def test_interruption_exits_with_130(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orchestra["answer"] = KeyboardInterrupt()
+    assert main(["train", str(footage), "--actor", str(actor_root)]) == 130
+    assert "go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["train"],
+        ["no-such-command"],
+        ["train", "nothing.mp4", "--actor", "a"],
+        ["train", ".", "--actor", "a"],
+        ["stage", "fitt", "CLIP", "--actor", "a"],
+        ["train", "CLIP", "--actor", "a", "--preset", "drft"],
+        ["train", "CLIP", "--actor", "a", "--config", "nothing.yaml"],
+        ["train", "CLIP", "--actor", "a", "neural.stepz=1"],
+        ["train", "CLIP", "--actor", "a", "--consent", "nothing.json"],
+        ["train", "CLIP", "--actor", "CLIP/jane"],
+        ["drive", "nobody", "CLIP", "-o", "out.mp4"],
+        ["drive", "nobody", "nothing.wav", "-o", "out.mp4"],
+        ["evaluate", "CLIP", "nothing.mp4"],
+    ],
+)
+def test_wrong_commands_exit_with_2(
+    orchestra: dict[str, Any],
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([word.replace("CLIP", footage.name) for word in words]) == 2
+    assert "given" not in orchestra
+
+
+def test_footage_is_recorded_once_with_its_consent(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, tmp_path: Path
+) -> None:
+    words = ["train", str(footage), "--actor", str(actor_root)]
+    assert main(words) == 0
+    assert "not on record" in read_ledger(actor_root)[0].terms
+    consent = tmp_path / "consent.json"
+    consent.write_text(
+        '{"actor": "Jane", "scope": "a test", "granted_by": "Jane", "date": "2025-01-01"}'
+    )
+    assert main([*words, "--consent", str(consent)]) == 0
+    assert main(words) == 0  # going on without the flag forgets nothing
+    assert [entry.terms for entry in read_ledger(actor_root)] == ["Jane: a test, granted by Jane"]
+
+
+def test_actors_own_settings_are_taken_again(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path
+) -> None:
+    actor_root.mkdir(parents=True)
+    (actor_root / "config.json").write_text('{"seed": 9, "neural": {"steps": 123}}')
+    words = ["train", str(footage), "--actor", str(actor_root)]
+    assert main([*words, "neural.batch=3"]) == 0
+    config = orchestra["given"]["config"]
+    assert (config.seed, config.neural.steps, config.neural.batch) == (9, 123, 3)
+    assert main([*words, "--preset", "tiny"]) == 0
+    assert orchestra["given"]["config"].seed == 0
+
+
+def test_drive_hands_everything_over(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, tmp_path: Path
+) -> None:
+    actor_root.mkdir(parents=True)
+    orchestra["answer"] = {"frames": 75}
+    out = tmp_path / "out.mp4"
+    words = ["drive", str(actor_root), str(footage), "-o", str(out), "--target", str(footage)]
+    assert main([*words, "--length", "video", "drive.crf=20", "--json"]) == 0
+    given = orchestra["given"]
+    assert (given["actor"], given["audio"], given["output"]) == (actor_root, footage, out)
+    assert given["target"] == footage
+    assert (given["config"].drive.length, given["config"].drive.crf) == ("video", 20)
+
+
+@pytest.mark.parametrize("tool", sorted(TOOLS.glob("*.py")), ids=lambda path: path.stem)
+def test_thin_tools_run_a_stage_that_exists(tool: Path) -> None:
+    source = tool.read_text(encoding="utf-8")
+    if "last=" in source:
+        assert source.split('last="')[1].split('"')[0] in STAGE_NAMES
+        assert len(source.splitlines()) <= 8
+
+
+def test_tool_is_the_stage_command(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path
+) -> None:
+    assert main([str(footage), "--actor", str(actor_root)], last="fit") == 0
+    assert orchestra["given"]["last"] == "fit"
+
+
+def test_every_stage_has_a_tool() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in TOOLS.glob("*.py")]
+    assert {name for name in STAGE_NAMES if any(f'last="{name}"' in s for s in sources)} == set(
+        STAGE_NAMES
+    )
+
+
+def test_doctor_tells_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert {"machine", "libraries", "device", "face models", "teacher"} <= {
+        finding["topic"] for finding in findings
+    }
+    assert all(finding["found"] or finding["adds"] for finding in findings)
+
+
+def test_doctor_tells_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert "mediapipe" in capsys.readouterr().out
+
+
+def test_help_and_version_are_quick() -> None:
+    started = time.monotonic()
+    code = "from metatalk.cli import main; raise SystemExit(main(['--help']))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert time.monotonic() - started < 3  # 0.4 s alone; other tests may be running
+    assert main(["--version"]) == 0

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from metatalk.config import Config, load_config, preset_names, preset_path
+from metatalk.errors import ConfigError
+
+PRESETS = sorted(path.stem for path in preset_path("draft").parent.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_the_schema(name: str) -> None:
+    assert isinstance(load_config(name), Config)
+
+
+def test_presets_are_named_without_the_tests_own() -> None:
+    assert preset_names() == ["draft", "standard", "studio"]
+
+
+def test_defaults_are_the_schemas() -> None:
+    assert load_config() == Config()
+
+
+def test_words_win_over_file_and_file_over_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 7\nneural:\n  steps: 11\n  batch: 3\n")
+    config = load_config("tiny", file, ["neural.batch=5"])
+    assert (config.seed, config.neural.steps, config.neural.batch) == (7, 11, 5)
+    assert config.neural.window_px == load_config("tiny").neural.window_px
+
+
+def test_nested_keys_lists_and_nothing() -> None:
+    config = load_config(words=["a2e.network.dilations=[1,2,4]", "landmarks.face=null"])
+    assert config.a2e.network.dilations == (1, 2, 4)
+    assert config.landmarks.face is None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_recorded_configuration_loads_again(tmp_path: Path, name: str) -> None:
+    config = load_config(name, words=["landmarks.face=1"])
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(asdict(config), default=str))
+    assert load_config(file=file) == config
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["neural.stepz=3"], "did you mean neural.steps?"),
+        (["nueral.steps=3"], "did you mean neural"),
+        (["dilations=[1]"], "did you mean a2e.network.dilations?"),
+        (["neural.steps=many"], "neural.steps"),
+        (["neural.steps=-1"], "neural.steps is -1"),
+        (["neural=3"], "neural is a section"),
+        (["device=gpu"], "'cuda'"),
+        (["seed=null"], "seed"),
+        (["seed"], "is not key=value"),
+        (["=3"], "is not key=value"),
+        (["a2e.network.dilations=[1"], "cannot be read"),
+    ],
+)
+def test_wrong_words_stop_the_run_with_the_key_named(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(words=words)
+    assert said in str(caught.value)
+    assert caught.value.remedy or "neural.steps" in said
+
+
+def test_wrong_files_stop_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(file=tmp_path / "nothing.yaml")
+    for text in ("- a\n- b\n", "{", "just words", "neural:\n  stepz: 3\n"):
+        file = tmp_path / "mine.yaml"
+        file.write_text(text)
+        with pytest.raises(ConfigError, match="mine.yaml"):
+            load_config(file=file)
+
+
+def test_unknown_preset_is_answered_with_a_known_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean draft"):
+        load_config("drafts")

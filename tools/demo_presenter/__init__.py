@@ -1,0 +1,1 @@
+"""How the built-in synthetic presenter is made; run `tools/make_demo_presenter.py`."""

@@ -1,0 +1,6 @@
+"""Train the audio-to-expression network of one actor."""
+
+from metatalk.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(last="train_a2e"))
