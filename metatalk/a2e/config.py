@@ -14,7 +14,7 @@ _REFERENCE_S = 16.0  # seconds of footage that `steps` is meant for
 class FeatureConfig:
     """What the network hears: log mel bands at 80 columns a second."""
 
-    prior_s: float = 2.0  # seconds of speech that the footage's statistics count for
+    prior_s: float = 8.0  # seconds of speech that the footage's statistics count for
 
     def __post_init__(self) -> None:
         if self.prior_s < 0:

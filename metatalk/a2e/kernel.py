@@ -74,9 +74,7 @@ def describe_sound(features: Tensor, config: KernelConfig) -> Tensor:
 
 def gaussian_kernel(sounds: Tensor, centres: Tensor, width: Tensor) -> Tensor:
     """exp(-|a - b|^2 / width) of (..., N, D) sounds and (P, D) centres: (..., N, P)."""
-    squared = (
-        (sounds**2).sum(-1, keepdim=True) + (centres**2).sum(-1) - 2 * sounds @ centres.T
-    )
+    squared = (sounds**2).sum(-1, keepdim=True) + (centres**2).sum(-1) - 2 * sounds @ centres.T
     return torch.exp(-squared.clamp(min=0) / width)
 
 

@@ -21,9 +21,7 @@ class MouthModel(nn.Module):
     def __init__(self, components: int, config: A2EConfig, centres: int = 0, seed: int = 0) -> None:
         super().__init__()
         self.share = config.kernel.share
-        self.reach = _even(
-            max(reach_columns(config.network), kernel_reach_columns(config.kernel))
-        )
+        self.reach = _even(max(reach_columns(config.network), kernel_reach_columns(config.kernel)))
         self.networks = build_network(components, config.network, seed)
         self.kernel = KernelRegression(components, config.kernel, centres)
         self.register_buffer("speech_mean", torch.zeros(BANDS))

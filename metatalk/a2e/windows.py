@@ -72,7 +72,10 @@ def targets_at_columns(
 
 
 def draw_windows(
-    lesson: Lesson, usable: np.ndarray, shape: tuple[int, int], tempo: float,
+    lesson: Lesson,
+    usable: np.ndarray,
+    shape: tuple[int, int],
+    tempo: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw windows of the lesson at random places and speeds.

@@ -80,8 +80,8 @@ def soft_mask(mask: np.ndarray, feather_px: float) -> np.ndarray:
     hard = np.pad((mask > 127).astype(np.uint8), 1)  # the crop's own border is an edge, too
     inside = cv2.distanceTransform(hard, cv2.DIST_L2, 3)[1:-1, 1:-1]
     ramp = np.clip((inside - 1.0) / max(2.0 * feather_px, 1e-3), 0.0, 1.0)
-    smooth = cv2.GaussianBlur(ramp, (0, 0), max(feather_px / 2, 0.3))
-    smooth *= np.clip(inside / max(feather_px, 1.0), 0.0, 1.0)  # still zero outside
+    still_zero = np.clip(inside / max(feather_px, 1.0), 0.0, 1.0)  # outside
+    smooth = cv2.GaussianBlur(ramp, (0, 0), max(feather_px / 2, 0.3)) * still_zero
     eased: np.ndarray = smooth * smooth * (3.0 - 2.0 * smooth)
     return eased.astype(np.float32)
 
@@ -105,10 +105,10 @@ def match_colours(
     size = generated.shape[0]
     small = max(32, size // 4)
     shrink = lambda array: cv2.resize(array, (small, small), interpolation=cv2.INTER_AREA)  # noqa: E731
-    ring = shrink(_ring(mask, max(3, size // 24)))
-    difference = shrink(filmed - generated) * ring[..., None]
+    ring = _ring(mask, max(3, size // 24))
+    difference = shrink((filmed - generated) * ring[..., None])
     width = small / 6.0
-    weight = cv2.GaussianBlur(ring, (0, 0), width) + 1e-3
+    weight = cv2.GaussianBlur(shrink(ring), (0, 0), width) + 1e-3
     offset = cv2.GaussianBlur(difference, (0, 0), width) / weight[..., None]
     return generated + strength * cv2.resize(offset, (size, size), interpolation=cv2.INTER_LINEAR)
 

@@ -13,7 +13,6 @@ from metatalk.errors import MediaError
 from metatalk.shapes import check_shape
 from metatalk.timing import FrameIndex
 
-
 # Containers pad or cut sound to their own blocks: a recording this near to the footage's length
 # is taken to be exactly as long.
 NEARLY_FRAMES = 2
@@ -73,9 +72,11 @@ def plan_frames(
     tick = 1 / (index.rate * index.time_base)  # ticks a frame, exact
     end = index.exact_duration / index.time_base
     extra = math.ceil((Fraction(wanted) - end) / tick)
-    later = [int(round(end + number * tick)) for number in range(extra)]
+    later = [round(end + number * tick) for number in range(extra)]
     frames = forth_and_back(len(index), len(index) + extra)
-    return FramePlan(frames, np.concatenate([index.pts, np.array(later, np.int64)]), index.time_base)
+    return FramePlan(
+        frames, np.concatenate([index.pts, np.array(later, np.int64)]), index.time_base
+    )
 
 
 def forth_and_back(length: int, count: int) -> np.ndarray:

@@ -138,49 +138,65 @@ def _fit_frames(
     report: Report,
 ) -> Geometry:
     """Solve every frame with the shared unknowns fixed; smooth the pose; solve again."""
-    config, frames = problem.config, np.flatnonzero(landmarks.has_face)
+    config, frames, total = problem.config, np.flatnonzero(landmarks.has_face), len(landmarks)
     batches = [frames[i : i + config.batch] for i in range(0, len(frames), config.batch)]
-    parts = []
-    for number, batch in enumerate(batches):
-        part = replace(problem, targets=problem.targets[torch.from_numpy(batch)])
-        guess = _first_guess(
-            problem.basis, landmarks, batch, shared.focal_px, shared.identity, part.centre
-        )
-        guess = solve(part, guess, Freedom(expression=False), config.rigid.steps)
-        parts.append(solve(part, guess, Freedom(), config.frames.steps))
-        report(number + 1, 2 * len(batches))
-    total = len(landmarks.state)
-    runs = landmarks.runs()
-    angles = _filled(torch.cat([matrix_to_euler(part.rotation) for part in parts]), frames, total)
-    places = _filled(torch.cat([part.translation for part in parts]), frames, total)
-    faces = _filled(torch.cat([part.expression for part in parts]), frames, total)
-    angles = smooth(_unwrap(angles, runs), runs, config.pose_smoothing_s * rate)
-    places = smooth(places, runs, config.pose_smoothing_s * rate)
-    errors = torch.full((total,), torch.nan)
-    for number, batch in enumerate(batches):
-        rows = torch.from_numpy(batch)
-        part = replace(problem, targets=problem.targets[rows])
-        state = replace(
-            parts[number], rotation=euler_to_matrix(angles[rows]), translation=places[rows]
-        )
-        state = solve(part, state, Freedom(pose=False), config.settle.steps)
-        faces[rows] = state.expression
-        errors[rows] = (landmark_error_mm(part, state) * (part.basis.weights > 0.5)).sum(1) / (
-            part.basis.weights > 0.5
-        ).sum()
-        report(len(batches) + number + 1, 2 * len(batches))
-    faces = _filled(faces[torch.from_numpy(frames)], frames, total)
-    faces = smooth(faces, runs, config.expression_smoothing_s * rate)
+    parts, settled, errors = [], [], []
+    for batch in batches:
+        parts.append(_solve_alone(problem, landmarks, shared, batch))
+        report(len(parts), 2 * len(batches))
+    angles, places = _steady_pose(parts, frames, landmarks, config.pose_smoothing_s * rate)
+    for batch, part in zip(batches, parts, strict=True):
+        expression, error = _settle(problem, part, batch, angles, places)
+        settled.append(expression)
+        errors.append(error)
+        report(len(batches) + len(settled), 2 * len(batches))
+    faces = _filled(torch.cat(settled), frames, total)
+    error_mm = torch.full((total,), torch.nan)
+    error_mm[torch.from_numpy(frames)] = torch.cat(errors)
     return Geometry(
         shared.identity,
         float(shared.focal_px),
-        faces,
+        smooth(faces, landmarks.runs(), config.expression_smoothing_s * rate),
         angles,
         places,
-        _confidence(errors, landmarks),
-        errors,
+        _confidence(error_mm, landmarks),
+        error_mm,
         keyframes,
     )
+
+
+def _solve_alone(
+    problem: Problem, landmarks: LandmarkTrack, shared: Unknowns, frames: np.ndarray
+) -> Unknowns:
+    """Pose and expression of some frames of a known person before a known camera."""
+    part = replace(problem, targets=problem.targets[torch.from_numpy(frames)])
+    guess = _first_guess(
+        problem.basis, landmarks, frames, shared.focal_px, shared.identity, part.centre
+    )
+    guess = solve(part, guess, Freedom(expression=False), problem.config.rigid.steps)
+    return solve(part, guess, Freedom(), problem.config.frames.steps)
+
+
+def _steady_pose(
+    parts: list[Unknowns], frames: np.ndarray, landmarks: LandmarkTrack, width: float
+) -> tuple[Tensor, Tensor]:
+    """(T, 3) Euler angles in radians and (T, 3) translations in mm, smoothed inside each run."""
+    total, runs = len(landmarks), landmarks.runs()
+    angles = _filled(torch.cat([matrix_to_euler(part.rotation) for part in parts]), frames, total)
+    places = _filled(torch.cat([part.translation for part in parts]), frames, total)
+    return smooth(_unwrap(angles, runs), runs, width), smooth(places, runs, width)
+
+
+def _settle(
+    problem: Problem, part: Unknowns, frames: np.ndarray, angles: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N, E) expressions under the smoothed pose, and (N,) mean errors of the skin's landmarks."""
+    rows = torch.from_numpy(frames)
+    own = replace(problem, targets=problem.targets[rows])
+    state = replace(part, rotation=euler_to_matrix(angles[rows]), translation=places[rows])
+    state = solve(own, state, Freedom(pose=False), problem.config.settle.steps)
+    on_skin = problem.basis.weights > 0.5
+    return state.expression, landmark_error_mm(own, state)[:, on_skin].mean(1)
 
 
 def _confidence(errors: Tensor, landmarks: LandmarkTrack) -> Tensor:

@@ -29,10 +29,11 @@ def choose_keyframes(points: np.ndarray, usable: np.ndarray, count: int) -> np.n
     features = _normalised(points[candidates])
     # Start with the most ordinary frame: outliers come by themselves.
     chosen = [int(np.square(features - np.median(features, 0)).sum(1).argmin())]
-    distance = np.square(features - features[chosen[0]]).sum(1)
+    distance = np.full(len(features), np.inf)
     while len(chosen) < count:
-        chosen.append(int(distance.argmax()))
         distance = np.minimum(distance, np.square(features - features[chosen[-1]]).sum(1))
+        distance[chosen] = -1.0  # never twice, even where all frames are alike
+        chosen.append(int(distance.argmax()))
     return np.sort(candidates[chosen])
 
 

@@ -35,6 +35,7 @@ class ColourSamples:
 
     def __post_init__(self) -> None:
         sizes = check_shape("colours", self.colours, "N K 3")
+        check_shape("frames", self.frames, "N", **sizes)
         check_shape("normals", self.normals, "N K 3", **sizes)
         check_shape("weights", self.weights, "N K", **sizes)
         check_shape("vertices", self.vertices, "K", **sizes)
@@ -66,7 +67,8 @@ def sample_colours(
         return np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
     soft = cv2.GaussianBlur(window, (0, 0), blur_px) if blur_px > 0.3 else window
     grid = (pixels - (left + 0.5, top + 0.5)).astype(np.float32)[None]  # OpenCV: centres at 0
-    colours = cv2.remap(soft, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    x, y = grid[..., 0], grid[..., 1]
+    colours = cv2.remap(soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     return colours.astype(np.float32) / 255.0, weights
 
 
@@ -90,9 +92,7 @@ def fit_albedo_and_light(
         albedo = model.albedo(texture)[samples.vertices]  # (K, 3)
         lighting = _solve_light(samples, basis, albedo, lighting)
         texture = _solve_albedo(model, samples, basis, albedo, lighting)
-    return texture, _solve_light(
-        samples, basis, model.albedo(texture)[samples.vertices], lighting
-    )
+    return texture, _solve_light(samples, basis, model.albedo(texture)[samples.vertices], lighting)
 
 
 def fit_light(model: MorphableModel, samples: ColourSamples, texture: Tensor) -> Tensor:
@@ -110,9 +110,7 @@ def _robust_weights(samples: ColourSamples, predicted: Tensor) -> Tensor:
     return samples.weights / (1.0 + (error / ROBUST_COLOUR) ** 2)
 
 
-def _solve_light(
-    samples: ColourSamples, basis: Tensor, albedo: Tensor, before: Tensor
-) -> Tensor:
+def _solve_light(samples: ColourSamples, basis: Tensor, albedo: Tensor, before: Tensor) -> Tensor:
     """(N, 3, 9) by ridge regression towards the clip's mean light."""
     predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before)
     weights = _robust_weights(samples, predicted)

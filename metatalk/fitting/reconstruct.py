@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metatalk.errors import FittingError
 from metatalk.fitting.config import FitConfig
 from metatalk.fitting.geometry import Geometry, fit_geometry, smooth
 from metatalk.fitting.photometric import (
@@ -33,7 +34,10 @@ GEOMETRY_SHARE = 0.6  # of the progress that the geometric part stands for
 class Readable(Protocol):
     """A picture of a clip that becomes RGB only when asked."""
 
-    index: int
+    @property
+    def index(self) -> int:
+        """Its frame number."""
+        ...
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""
@@ -88,12 +92,10 @@ def reconstruct(
         lambda done, steps: report(half * done // max(steps, 1), total),
     )  # fmt: skip
     camera = Camera(geometry.focal_px, *size)
-    frames = light_frames(landmarks, rate, config)
-    watched = (
-        (report(half + (total - half) * picture.index // total, total), picture)[1]
-        for picture in pictures
-    )
-    samples = collect_colours(model, geometry, camera, watched, frames)
+    samples = collect_colours(
+        model, geometry, camera, pictures, light_frames(landmarks, rate, config),
+        lambda frame: report(half + (total - half) * frame // total, total),
+    )  # fmt: skip
     if person is None:
         texture, light = fit_albedo_and_light(model, samples, config)
         person = PersonCoefficients(geometry.identity, texture)
@@ -122,6 +124,7 @@ def collect_colours(
     camera: Camera,
     pictures: Iterable[Readable],
     frames: np.ndarray,
+    report: Callable[[int], None] = lambda frame: None,
 ) -> ColourSamples:
     """Read the colours at the visible vertices of some frames, in one pass over the clip.
 
@@ -131,24 +134,36 @@ def collect_colours(
         camera: the clip's camera.
         pictures: all frames in order.
         frames: (N,) ascending numbers of those to look at.
+        report: told the number of each frame as it comes.
 
     Returns:
         The colours; frames that the clip does not reach are left out.
+
+    Raises:
+        FittingError: the clip reaches none of the frames.
     """
     looked_at = model.regions["face"] & ~model.regions["eyelids"] & ~model.regions["eyes"]
     vertices = looked_at.nonzero().flatten()
-    wanted, rows = set(frames.tolist()), []
+    wanted, numbers, rows = set(frames.tolist()), [], []
     for picture in pictures:
+        report(picture.index)
         if picture.index in wanted:
             points, normals = _posed(model, geometry, picture.index)
             pixels = camera.project(points[vertices]).numpy()
             depth = float(geometry.translation[picture.index, 2])
             blur = BLUR_SHARE * FACE_HEIGHT_MM * camera.focal_px / depth
-            normals = normals[vertices].numpy()
-            rows.append((picture.index, normals, *sample_colours(picture.rgb(), pixels, normals, blur)))
-    numbers, normals, colours, weights = (list(column) for column in zip(*rows, strict=True))
-    stack = lambda arrays: torch.from_numpy(np.stack(arrays))  # noqa: E731
-    return ColourSamples(np.array(numbers), vertices, stack(colours), stack(normals), stack(weights))
+            facing = normals[vertices].numpy()
+            rows.append((*sample_colours(picture.rgb(), pixels, facing, blur), facing))
+            numbers.append(picture.index)
+    if not rows:
+        raise FittingError(
+            f"the clip has no picture of the {len(frames)} frames that light is measured in",
+            "the file changed or is damaged: run again from the stage ingest",
+        )
+    colours, weights, facings = (
+        torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+    )
+    return ColourSamples(np.array(numbers), vertices, colours, facings, weights)
 
 
 def _posed(model: MorphableModel, geometry: Geometry, frame: int) -> tuple[Tensor, Tensor]:

@@ -99,7 +99,9 @@ def _lip_pairs(groups: PointGroups) -> tuple[list[int], list[int]]:
 def _landmark_weights(groups: PointGroups, config: FitConfig) -> Tensor:
     weights = torch.ones(groups.count)
     weights[list(groups.lips)] = config.lip_weight
-    weights[list(groups.oval or groups.jaw)] = config.contour_weight
+    # Where the layout sees no forehead, its outline runs over the brows, which are skin.
+    outline = set(groups.oval or groups.jaw) - set(groups.brows)
+    weights[sorted(outline)] = config.contour_weight
     weights[list(groups.right_iris + groups.left_iris)] = 0.0  # the eyes' gaze is not fitted
     return weights
 
@@ -137,15 +139,14 @@ def landmark_residuals(
     by_model = by_point @ state.rotation[:, None]  # (T, L, 2, 3), derivative by model point
     pose = torch.cat((_by_rotation(by_point, turned), by_point), -1)  # (T, L, 2, 6)
     expression = torch.einsum("tlki,eli->tlke", by_model, basis.expression)
-    columns = [pose, expression]
+    common = pose[..., :0]
     if shared:
         identity = torch.einsum("tlki,nli->tlkn", by_model, basis.identity)
         focal = (state.focal_px * scale * flat).unsqueeze(-1)
-        columns.append(torch.cat((identity, focal), -1))
-    else:
-        columns.append(pose.new_zeros(*pose.shape[:-1], 0))
-    values, *slopes = (_rows(basis, weights, part) for part in [offset.unsqueeze(-1), *columns])
-    return Residuals(values.squeeze(-1), *slopes, error)
+        common = torch.cat((identity, focal), -1)
+    columns = (offset.unsqueeze(-1), pose, expression, common)
+    values, by_pose, by_expression, by_shared = (_rows(basis, weights, part) for part in columns)
+    return Residuals(values.squeeze(-1), by_pose, by_expression, by_shared, error)
 
 
 def _weights(basis: LandmarkBasis, state: Unknowns, error: Tensor, robust_mm: float) -> Tensor:

@@ -126,7 +126,7 @@ def _to_model_axes(vectors: np.ndarray) -> np.ndarray:
 def _read_mesh(path: Path) -> _Mesh:
     points, texture, faces = [], [], []  # faces: (group, [(vertex, texture), ...])
     group = ""
-    with open(path, encoding="utf-8") as lines:
+    with path.open(encoding="utf-8") as lines:
         for line in lines:
             kind, _, rest = line.partition(" ")
             if kind == "v":

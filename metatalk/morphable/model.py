@@ -120,7 +120,7 @@ def save_model(path: Path, model: MorphableModel) -> None:
             arrays |= {f"region_{key}": mask.numpy() for key, mask in value.items()}
         else:
             arrays[name] = np.array(value)
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(path, **arrays)
 
 
 def load_model(path: Path) -> MorphableModel:

@@ -131,9 +131,7 @@ def _open_footage(
         assert target is not None
         clip, root = target, folder.root / "targets" / digest_file(target)[-16:]
         sources = {"clip": target, "actor": folder.path("fit")}
-        run_stages(
-            [INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory
-        )
+        run_stages([INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory)
     artefacts = ActorFolder(root)
     _, track, camera = load_coefficients(artefacts.path("fit") / "coefficients.npz")
     return Footage(
@@ -219,7 +217,10 @@ def _stream(
 
 def _write_ledger(folder: ActorFolder, output: Path, audio: Path) -> None:
     """Say beside the result what it is made of and under which terms."""
-    entries = [*read_ledger(folder.root), Entry("speech", audio.name, "the user's own", digest_file(audio))]
+    entries = [
+        *read_ledger(folder.root),
+        Entry("speech", audio.name, "the user's own", digest_file(audio)),
+    ]
     write_json(
         output.with_name(output.name + ".ledger.json"),
         {"synthetic": True, "made_with": f"metatalk {__version__}",

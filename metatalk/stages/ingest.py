@@ -20,7 +20,9 @@ def compute(inputs: Mapping[str, Path], config: None, out: Path, progress: Progr
     info = probe_video(clip)
     index = index_frames(clip, progress)
     save_index(out / "frames.npz", index)
-    (out / "video.json").write_text(json.dumps(_facts(info), indent=1, default=str), encoding="utf-8")
+    (out / "video.json").write_text(
+        json.dumps(_facts(info), indent=1, default=str), encoding="utf-8"
+    )
     metrics: Metrics = {
         "frames": len(index),
         "fps": float(index.rate),

@@ -19,12 +19,11 @@ def compute(
     """Track one face through the clip."""
     index = load_index(inputs["ingest"] / "frames.npz")
     pictures = (picture.rgb() for picture in read_pictures(inputs["clip"]))
-    track = track_landmarks(
-        pictures,
-        float(index.rate),
-        config,
-        lambda done, total=None, note="": progress(done, len(index), note),
-    )
+
+    def report(done: int, total: int | None, note: str) -> None:
+        progress(done, total or len(index), note)
+
+    track = track_landmarks(pictures, float(index.rate), config, report)
     save_landmarks(out / "landmarks.npz", track)
     return {
         "face_share": float(track.has_face.mean()),

@@ -28,6 +28,4 @@ def compute(
     return {"sentences": 0}
 
 
-PSEUDO = Stage(
-    "pseudo", reads=("clip", "landmarks"), revision=1, compute=compute, section="pseudo"
-)
+PSEUDO = Stage("pseudo", reads=("clip", "landmarks"), revision=1, compute=compute, section="pseudo")

@@ -1,4 +1,4 @@
-"""Render: stabilised crops of the footage, the synthetic lower face and the mask, frame by frame."""
+"""Render: stabilised crops of the footage, the synthetic lower face and the mask."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
 
 
 def _cut_footage(
-    clip: Path, crops: LowerFaceCrops, frames: np.ndarray, transforms: np.ndarray, progress: Progress
+    clip: Path,
+    crops: LowerFaceCrops,
+    frames: np.ndarray,
+    transforms: np.ndarray,
+    progress: Progress,
 ) -> None:
     row = 0
     for picture in read_pictures(clip):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from a2e_toys import toy_speech
+
 from metatalk.a2e.augment import augment_mel, mask_features, warp_bands
 from metatalk.a2e.config import A2EConfig, AugmentConfig
 from metatalk.a2e.features import (

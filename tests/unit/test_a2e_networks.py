@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
 from a2e_toys import QUICK
+
 from metatalk.a2e.config import KernelConfig, NetworkConfig
 from metatalk.a2e.features import FeatureStats
 from metatalk.a2e.kernel import (
@@ -72,7 +72,7 @@ def test_steps_are_read_linearly_and_held_at_the_ends() -> None:
 
 def test_kernel_is_the_gaussian_of_distance() -> None:
     points, centres = torch.randn(5, 4).double(), torch.randn(7, 4).double()
-    expected = torch.exp(-torch.cdist(points, centres) ** 2 / 2.5)
+    expected = torch.exp(-(torch.cdist(points, centres) ** 2) / 2.5)
     torch.testing.assert_close(gaussian_kernel(points, centres, torch.tensor(2.5)), expected)
 
 

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
 from a2e_toys import QUICK, RATE, toy_footage, toy_speech
+
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.predict import predict_mouth
 from metatalk.a2e.rest import find_rest, speaking_gate
@@ -83,7 +83,7 @@ def test_a_seed_decides_everything() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-class _Killed(Exception):
+class _KilledError(Exception):
     pass
 
 
@@ -100,12 +100,12 @@ def test_a_killed_training_goes_on_where_it_was(after: int, tmp_path) -> None:
         torch.save(checkpoint, file)
         saves += 1
         if saves == after:
-            raise _Killed
+            raise _KilledError
 
     def load():
         return torch.load(file, weights_only=True) if file.exists() else None
 
-    with pytest.raises(_Killed):
+    with pytest.raises(_KilledError):
         train_a2e(footage, config, journal=Journal(save=save, load=load))
     resumed, marks_again = train_a2e(footage, config, journal=Journal(load=load))
     state, state_again = whole.state_dict(), resumed.state_dict()

@@ -9,7 +9,7 @@ from torch.nn import functional
 from metatalk.errors import ConfigError, ShapeError
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.discriminator import PatchDiscriminator
-from metatalk.neural.generator import Generator, build_generator, stack_inputs
+from metatalk.neural.generator import GRAIN_PX, Generator, Grain, build_generator, stack_inputs
 from metatalk.neural.losses import (
     discriminator_hinge,
     feature_matching,
@@ -119,3 +119,14 @@ def test_feature_matching_counts_layers_alike() -> None:
 def test_config_names_the_key_that_cannot_be_used(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=key):
         NeuralConfig(**{key: value})  # type: ignore[arg-type]
+
+
+def test_grain_is_the_same_in_every_frame_and_at_any_size() -> None:
+    features = torch.ones(2, 4, GRAIN_PX + 44, 16)
+    grain = Grain(4, seed=1)
+    torch.testing.assert_close(grain(features), features)  # it starts without
+    torch.nn.init.ones_(grain.strength)
+    textured = grain(features)
+    torch.testing.assert_close(textured[0], textured[1])
+    torch.testing.assert_close(textured[..., GRAIN_PX:, :], textured[..., :44, :])
+    assert float(textured.detach().std()) == pytest.approx(1, abs=0.05)

@@ -127,6 +127,14 @@ def facing_out(mesh: Mesh, centre: np.ndarray) -> Mesh:
     return mesh if outward else Mesh(mesh.vertices, mesh.triangles[:, ::-1].copy())
 
 
+def throat() -> Mesh:
+    """A curtain behind the teeth, where the model's mouth has no wall."""
+    x, y = np.meshgrid(np.linspace(-38, 38, 9), np.linspace(46, 112, 9))
+    z = 9.0 + 12.0 * (x / 38) ** 2
+    points = np.stack([x, y, z], -1).reshape(-1, 3).astype(np.float32)
+    return facing_out(Mesh(points, grid_triangles(9, 9, closed=False)), np.array([0, 79, 60.0]))
+
+
 def jumper() -> tuple[Mesh, np.ndarray]:
     """A crew-neck jumper from its collar to the picture's lower edge.
 
@@ -136,10 +144,10 @@ def jumper() -> tuple[Mesh, np.ndarray]:
     turn = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     # half width, half depth, middle's z and height of rings from inside the collar outwards
     rings = np.array([
-        [66, 54, 54, 170], [67, 55, 54, 150], [69, 57, 54, 141], [72, 60, 54, 137],
-        [76, 65, 53, 138], [79, 69, 53, 143], [81, 71, 53, 148], [93, 78, 54, 150],
-        [120, 86, 58, 158], [152, 94, 62, 171], [186, 104, 64, 196], [208, 112, 64, 236],
-        [222, 118, 64, 300], [226, 122, 64, 370],
+        [66, 58, 96, 168], [66, 58, 95, 146], [68, 60, 94, 136], [71, 63, 93, 131],
+        [76, 68, 93, 131], [80, 72, 93, 136], [82, 74, 93, 141], [94, 80, 94, 145],
+        [120, 90, 98, 154], [152, 100, 102, 168], [186, 112, 104, 194], [208, 120, 104, 236],
+        [222, 126, 104, 300], [226, 130, 104, 370],
     ])  # fmt: skip
     steps = np.linspace(0, len(rings) - 1, 90)
     half_x, half_z, middle, height = (
@@ -148,7 +156,8 @@ def jumper() -> tuple[Mesh, np.ndarray]:
     x = half_x[:, None] * np.sin(turn)
     z = middle[:, None] - half_z[:, None] * np.cos(turn)
     # the collar dips at the throat and rises at the nape; shoulders drop to the sides
-    dip = np.interp(steps, [0, 6, 9, 13], [17.0, 19.0, 20.0, 0.0])[:, None] * np.cos(turn)
+    front = np.where(np.cos(turn) > 0, 1.0, 0.3) * np.cos(turn)
+    dip = np.interp(steps, [0, 6, 9, 13], [27.0, 29.0, 24.0, 0.0])[:, None] * front
     points = np.stack([x, height[:, None] + dip, z], -1)
     along = np.concatenate([[0], np.cumsum(np.hypot(np.diff(half_x), np.diff(height)))])
     knit = np.stack(np.broadcast_arrays(turn * 75.0, along[:, None]), -1)

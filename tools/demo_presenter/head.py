@@ -16,6 +16,7 @@ from demo_presenter.geometry import (
     sphere,
     sphere_directions,
     subdivide,
+    throat,
     unroll,
     visibility,
 )
@@ -29,6 +30,8 @@ SKIN, TEETH, TONGUE, EYE, CLOTH = range(5)  # what a triangle is made of
 NORMAL, PLACE, AMBIENT, WINDOW, INSIDE, LOCAL = 0, 3, 5, 6, 7, 8
 COLUMNS = 11
 GAZE_RAD = 0.42  # how far an eye turns at full activation of a look
+TONGUE_REST = np.array([0.0, 6.5, 3.0], np.float32)  # mm; the model's tongue lies at the palate
+UPPER_TEETH = np.array([0.0, 2.2, -1.5], np.float32)  # mm; the model's hide behind the lip
 OPEN_JAW = 0.5  # activation at which the open mouth's shadows are measured
 AMBIENT_RAYS, WINDOW_RAYS = 90, 30
 
@@ -46,9 +49,12 @@ class Scene:
     shut: Occlusion  # head and eyes, with the mouth closed
     open: Occlusion  # the same with the jaw down
     eyes: tuple[tuple[np.ndarray, float], ...]  # centre and radius, picture's left one first
-    ball: Mesh
+    ball: Mesh  # the unit sphere
+    back: Mesh  # of the mouth
     cloth: Mesh
     skin: SkinMaps
+    tongue: np.ndarray  # (V',) 0 to 1
+    upper_teeth: np.ndarray  # (V',) 0 to 1
     head_triangles: np.ndarray  # (F', 3) of the subdivided head, eyes left out
 
 
@@ -80,24 +86,27 @@ def build_scene(model: MorphableModel, identity: torch.Tensor) -> Scene:
     neutral = model.neutral(identity).numpy()
     rest = finer @ neutral
     triangles = triangles[~_under_the_jumper(rest)[triangles].any(1)]
+    jaw = model.expression_basis[model.expression_names.index("jawOpen")].norm(dim=-1).numpy()
+    regions["upper_teeth"] = regions["teeth"] & (jaw < 0.1)
     spread = {name: finer @ mask.astype(np.float32) for name, mask in regions.items()}
-    ball, (cloth, knit) = sphere(), jumper()
+    ball, back, (cloth, knit) = sphere(), throat(), jumper()
     eyes = tuple(eyeball(model, neutral, side) for side in (-1, 1))
-    materials = _materials(triangles, spread, ball, cloth)
+    materials = _materials(triangles, spread, ball, back, cloth)
     marks = model.landmark_basis()
     landmarks = marks[0].numpy() + np.tensordot(identity.numpy(), marks[1].numpy(), 1)
     outside = triangles[(spread["inner_mouth"] < 0.5)[triangles].all(1)]
     skin = paint_skin(rest.astype(np.float32), outside, spread["lips"], landmarks)
-    fixed = _fixed_values(rest, spread, ball, cloth, knit)
-    all_triangles = _joined(triangles, len(rest), ball, cloth)
+    fixed = _fixed_values(rest, spread, ball, back, cloth, knit)
+    all_triangles = _joined(triangles, ball, ball, back, cloth, points=len(rest))
     shades = []
-    for jaw in (0.0, OPEN_JAW):
+    for opening in (0.0, OPEN_JAW):
         units = torch.zeros(len(model.expression_names))
-        units[model.expression_names.index("jawOpen")] = jaw
+        units[model.expression_names.index("jawOpen")] = opening
         shape = finer @ model.shape(identity, units).numpy()
         shades.append(_occlusion(shape, triangles, eyes, ball))
     return Scene(model, identity, finer, all_triangles, materials, fixed, shades[0], shades[1],
-                 eyes, ball, cloth, skin, triangles)  # fmt: skip
+                 eyes, ball, back, cloth, skin, spread["tongue"], spread["upper_teeth"],
+                 triangles)  # fmt: skip
 
 
 def pose_scene(
@@ -117,16 +126,20 @@ def pose_scene(
     head = (scene.finer @ shape).astype(np.float32)
     names = scene.model.expression_names
     units = dict(zip(names, expression.tolist(), strict=True))
+    head += scene.tongue[:, None] * TONGUE_REST * np.float32(1 - min(1, 3 * units["tongueOut"]))
+    head += scene.upper_teeth[:, None] * UPPER_TEETH
     turn = euler_to_matrix(rotation).numpy()
     shift = translation.numpy()
     balls = [
         centre + radius * scene.ball.vertices @ _gaze(units, side).T
         for side, (centre, radius) in zip(("Right", "Left"), scene.eyes, strict=True)
     ]
-    points = [part @ turn.T + shift for part in (head, *balls)] + [scene.cloth.vertices + body]
+    points = [part @ turn.T + shift for part in (head, *balls, scene.back.vertices)]
+    points.append(scene.cloth.vertices + body)
     normals = [smooth_normals(head, scene.head_triangles) @ turn.T]
     normals += [(part - centre) / radius @ turn.T
                 for part, (centre, radius) in zip(balls, scene.eyes, strict=True)]  # fmt: skip
+    normals.append(scene.back.normals @ turn.T)
     values = scene.fixed.copy()
     values[:, NORMAL : NORMAL + 3] = np.concatenate([*normals, scene.cloth.normals])
     shadowed = len(scene.shut.ambient)
@@ -148,48 +161,52 @@ def _gaze(units: dict[str, float], side: str) -> np.ndarray:
 
 
 def _materials(
-    triangles: np.ndarray, spread: dict[str, np.ndarray], ball: Mesh, cloth: Mesh
+    triangles: np.ndarray, spread: dict[str, np.ndarray], ball: Mesh, back: Mesh, cloth: Mesh
 ) -> np.ndarray:
     head = np.full(len(triangles), SKIN)
     for code, name in ((TEETH, "teeth"), (TONGUE, "tongue")):
         head[(spread[name] > 0.5)[triangles].all(1)] = code
-    tail = np.repeat([EYE, CLOTH], [2 * len(ball.triangles), len(cloth.triangles)])
-    return np.concatenate([head, tail]).astype(np.int8)
+    sizes = [2 * len(ball.triangles), len(back.triangles), len(cloth.triangles)]
+    return np.concatenate([head, np.repeat([EYE, TONGUE, CLOTH], sizes)]).astype(np.int8)
 
 
-def _joined(triangles: np.ndarray, count: int, ball: Mesh, cloth: Mesh) -> np.ndarray:
-    size = len(ball.vertices)
-    parts = [triangles, ball.triangles + count, ball.triangles + count + size,
-             cloth.triangles + count + 2 * size]  # fmt: skip
+def _joined(triangles: np.ndarray, *meshes: Mesh, points: int) -> np.ndarray:
+    """All triangles, each mesh's points following those before."""
+    parts = [triangles]
+    for mesh in meshes:
+        parts.append(mesh.triangles + points)
+        points += len(mesh.vertices)
     return np.concatenate(parts).astype(np.int32)
 
 
 def _fixed_values(
-    rest: np.ndarray, spread: dict[str, np.ndarray], ball: Mesh, cloth: Mesh, knit: np.ndarray
-) -> np.ndarray:
-    head = np.zeros((len(rest), COLUMNS), np.float32)
+    rest: np.ndarray, spread: dict[str, np.ndarray], ball: Mesh, back: Mesh, cloth: Mesh,
+    knit: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    head, eye, curtain, wool = (
+        np.zeros((count, COLUMNS), np.float32)
+        for count in (len(rest), len(ball.vertices), len(back.vertices), len(cloth.vertices))
+    )
     head[:, PLACE : PLACE + 2] = texels(unroll(rest))
     head[:, INSIDE] = spread["inner_mouth"]
-    head[:, LOCAL : LOCAL + 3] = rest
-    eye = np.zeros((len(ball.vertices), COLUMNS), np.float32)
-    eye[:, LOCAL : LOCAL + 3] = ball.vertices
-    wool = np.zeros((len(cloth.vertices), COLUMNS), np.float32)
+    for block, local in ((head, rest), (eye, ball.vertices), (curtain, back.vertices)):
+        block[:, LOCAL : LOCAL + 3] = local
     wool[:, PLACE : PLACE + 2] = knit
     wool[:, AMBIENT], wool[:, WINDOW] = _under_the_chin(cloth.vertices)
-    return np.concatenate([head, eye, eye, wool])
+    return np.concatenate([head, eye, eye, curtain, wool])
 
 
 def _under_the_jumper(rest: np.ndarray) -> np.ndarray:
     """(V,) bool: shoulders, which the jumper hides."""
     x, y, _ = rest.T
-    return (y > 178) | ((np.abs(x) > 76) & (y > 100))
+    return (y > 178) | ((np.abs(x) > 84) & (y > 100))
 
 
 def _under_the_chin(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ambient and window light on the jumper: the head shades what is near the throat."""
     x, y, z = points.T
-    near = np.exp(-(((x - 14) / 62) ** 2) - ((y - 150) / 34) ** 2)
-    inside = np.clip((146 - y) / 20, 0, 1) * (np.hypot(x, z - 54) < 62)
+    near = np.exp(-(((x - 14) / 62) ** 2) - ((y - 156) / 30) ** 2)
+    inside = np.clip((150 - y) / 20, 0, 1) * (np.hypot(x, z - 95) < 64)
     return 1 - 0.45 * near - 0.5 * inside, 1 - 0.75 * near - 0.2 * inside
 
 

@@ -157,13 +157,13 @@ def _eyes_and_brows(
         past = times - blink
         down, up = np.clip(1 - np.abs(past) / 0.09, 0, 1), np.clip(1 - past / 0.22, 0, 1)
         lids = np.maximum(lids, np.where(past < 0, down, up * (past >= 0)))
-    add("eyeBlink", 0.96 * lids * lids * (3 - 2 * lids))
+    add("eyeBlink", 0.93 * lids * lids * (3 - 2 * lids))
     beats = _stresses(phones)
     lift = _pulses(times, beats, generator.uniform(0, 1, len(beats)) ** 3, 0.22)
     add("browInnerUp", np.clip(0.30 * lift + 0.05 * _drift(frames, 0.8, 71) + 0.06, 0, 1))
     add("browOuterUp", np.clip(0.22 * lift + 0.03, 0, 1))
     add("eyeSquint", np.clip(0.10 + 0.06 * _drift(frames, 1.5, 72), 0, 1))
-    add("mouthSmile", np.clip(0.05 + 0.035 * _drift(frames, 1.8, 73), 0, 0.15))
+    add("mouthSmile", np.clip(0.09 + 0.035 * _drift(frames, 1.8, 73), 0, 0.2))
     across, down = _glances(times, generator)
     for side, outwards in (("Right", -1), ("Left", 1)):
         units[:, names.index(f"eyeLookOut{side}")] = np.clip(outwards * across, 0, 1)

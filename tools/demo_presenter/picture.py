@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from demo_presenter.hair import Hair, draw_hair, grow_hair
-from demo_presenter.head import Scene, pose_scene
+from demo_presenter.head import EYE, Posed, Scene, pose_scene
+from demo_presenter.lashes import Lashes, draw_lashes, plant_lashes
 from demo_presenter.shading import shade_pixels
 from demo_presenter.skin import noise
 from metatalk.morphable.camera import Camera
@@ -28,6 +29,7 @@ class Studio:
 
     scene: Scene
     hair: Hair
+    lashes: Lashes
     room: np.ndarray  # (H, W, 3) the background, at the finer size
     skin: np.ndarray  # (h, w, 6) albedo, slopes and gloss
     knit: np.ndarray  # (h, w, 2) tone and slope of the jumper; tiles
@@ -40,7 +42,7 @@ def open_studio(scene: Scene) -> Studio:
     hair = grow_hair(rest, scene.head_triangles)
     maps = scene.skin
     skin = np.concatenate([maps.albedo, maps.slope, maps.gloss[..., None]], -1)
-    return Studio(scene, hair, _room(SIZE * FINER), skin, _knit(), _iris())
+    return Studio(scene, hair, _plant(scene), _room(SIZE * FINER), skin, _knit(), _iris())
 
 
 def draw_frame(studio: Studio, track: TrackCoefficients, frame: int, body: np.ndarray) -> np.ndarray:
@@ -68,9 +70,30 @@ def draw_frame(studio: Studio, track: TrackCoefficients, frame: int, body: np.nd
     gap = float(np.clip((units["jawOpen"] - units["mouthClose"]) / 0.45, 0, 1))
     shade_pixels(seen.triangle[0], values, scene.materials, posed.rotation.astype(np.float64),
                  light, studio.skin, studio.knit, studio.iris, gap, picture)  # fmt: skip
+    shut = max(units["eyeBlinkLeft"], units["eyeBlinkRight"])
+    draw_lashes(
+        studio.lashes, posed.head, shut,
+        lambda points: _project(_into_camera(points, posed))[:, :2], picture,
+    )  # fmt: skip
     draw_hair(studio.hair, posed.head, posed.rotation, posed.translation, _project, light,
               seen.depth[0], picture)  # fmt: skip
     return _develop(picture, frame)
+
+
+def _plant(scene: Scene) -> Lashes:
+    """Lashes, found on the resting face looking into the camera."""
+    straight = torch.tensor([0.0, 0.0, 400.0])
+    rest = torch.zeros(len(scene.model.expression_names))
+    posed = pose_scene(scene, rest, torch.zeros(3), straight, straight.numpy())
+    fine = SIZE * FINER
+    seen = rasterize(_project(posed.points)[None], scene.triangles, fine, fine, threads=1)
+    return plant_lashes(
+        seen.triangle[0], seen.weights[0], scene.materials == EYE, scene.triangles
+    )
+
+
+def _into_camera(points: np.ndarray, posed: Posed) -> np.ndarray:
+    return (points @ posed.rotation.T + posed.translation).astype(np.float32)
 
 
 def _project(points: np.ndarray) -> np.ndarray:
@@ -151,9 +174,9 @@ def _iris() -> np.ndarray:
     shape = (300, 720)
     radius = np.linspace(0, 1.5, shape[0], dtype=np.float32)[:, None]
     fibres = 0.6 * noise(shape, 2.2, 30, 51) + 0.4 * noise(shape, 5, 18, 52)
-    blue, amber = np.array([0.30, 0.40, 0.42]), np.array([0.42, 0.30, 0.16])
+    grey, amber = np.array([0.33, 0.38, 0.36]), np.array([0.40, 0.29, 0.17])
     near = np.exp(-(((radius - 0.42) / 0.16) ** 2))[..., None]
-    iris = (blue * (1 - near) + amber * near) * (1 + 0.22 * fibres)[..., None]
+    iris = (grey * (1 - near) + amber * near) * (1 + 0.22 * fibres)[..., None]
     veins = np.clip(noise(shape, 3, 14, 53) - 1.3, 0, 1)[..., None]
     sclera = np.array([0.84, 0.80, 0.775]) - veins * np.array([0.02, 0.12, 0.12])
     limbus = 1 / (1 + np.exp(-(radius - 0.97) / 0.035))[..., None]

@@ -151,7 +151,7 @@ def _skin(
     shine += gloss * ambient * 0.045 * _highlight(normal, LAMP_HALF, 22.0)
     shine += 0.05 * rim * ambient
     flesh = (0.42, 0.16, 0.15)
-    dim = 1.0 - inside * (1.0 - 0.25 - 0.5 * mouth_open)
+    dim = 1.0 - inside * (1.0 - 0.38 - 0.5 * mouth_open)
     for channel in range(3):
         albedo = sample[channel] * (1 - inside) + flesh[channel] * inside
         tint = 1.0 - 0.06 * channel
@@ -178,12 +178,13 @@ def _mouth(
             albedo = enamel[channel] * (1 - pink) + gum[channel] * pink
             albedo *= 1 - gap * (0.45 + 0.08 * channel)
             lit = irradiance(light, normal, channel) * (0.62 + 0.38 * ambient)
+            lit *= 1.0 - 0.10 * channel * (1.0 - deep)
             colour[channel] = albedo * lit * dim + shine * deep
     else:
         mottle = 1 + 0.05 * math.sin(2.1 * x) * math.sin(1.7 * z + 0.4 * x)
         for channel in range(3):
             lit = _lit(light, normal, channel, 0.45 + 0.55 * ambient, 0.5 + 0.5 * window)
-            colour[channel] = flesh[channel] * mottle * lit * dim * 0.9 + 0.6 * shine * deep
+            colour[channel] = flesh[channel] * mottle * lit * (0.2 + dim) * 0.95 + 0.6 * shine * deep
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -234,18 +235,16 @@ def _eye(value: Any, normal: Any, turn: Any, iris: Any, light: Any, colour: Any)
     for channel in range(3):
         lit = irradiance(light, normal, channel) * shade * (0.72 + 0.28 * window)
         colour[channel] = iris[row, column, channel] * lit * 0.93
-    glint = _glint(normal, radius)
+    glint = _glint(normal)
     for channel in range(3):
         colour[channel] += glint * (0.95 - colour[channel]) * min(1.0, 2.0 * lid)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _glint(normal: Any, radius: float) -> float:
-    """The window's reflection: two panes; wet gloss elsewhere."""
-    right = (normal[0] - WINDOW_HALF[0]) / 0.085
-    down = (normal[1] - WINDOW_HALF[1]) / 0.105
-    if radius < 1.3:
-        right, down = right * 1.0, down * 1.0
+def _glint(normal: Any) -> float:
+    """The window's reflection: two panes."""
+    right = (normal[0] + 0.150) / 0.050  # the cornea's bulge brings it nearer to the pupil
+    down = (normal[1] + 0.035) / 0.062
     pane = math.exp(-(right**6) - down**6)
     bar = 1.0 - 0.6 * math.exp(-((right / 0.14) ** 2))
     return 0.9 * pane * bar

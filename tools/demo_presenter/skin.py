@@ -20,8 +20,8 @@ LIPS = np.array([0.690, 0.415, 0.395], np.float32)
 HAIR = np.array([0.17, 0.115, 0.085], np.float32)
 # Where hair begins: around the head from the middle of the face, and height, millimetres.
 HAIRLINE = np.array([
-    [0, -61], [20, -60.5], [38, -57], [50, -52], [61, -45], [71, -37], [81, -29], [90, -19],
-    [98, -5], [103, 10], [112, 15], [117, -8], [123, -22], [150, -18], [175, 40], [300, 60],
+    [0, -61], [20, -60.5], [38, -57], [50, -52], [61, -45], [71, -37], [80, -29], [87, -18],
+    [93, -3], [98, 12], [105, 18], [113, 18], [118, -6], [123, -22], [150, -18], [175, 40], [300, 60],
 ])  # fmt: skip
 
 
@@ -79,6 +79,7 @@ def paint_skin(
     _paint_lids(albedo, marks)
     _paint_brows(albedo, relief, marks)
     _paint_scalp(albedo)
+    _calm_neck(albedo, relief)
     slope = np.stack([cv2.Sobel(relief, -1, 1, 0, scale=0.125), cv2.Sobel(relief, -1, 0, 1,
                      scale=0.125)], -1) * PX_PER_MM  # fmt: skip
     return SkinMaps(albedo.clip(0.01, 1), slope.astype(np.float32), _gloss(lip))
@@ -210,33 +211,15 @@ def _curve(points: np.ndarray, count: int = 60) -> np.ndarray:
 
 
 def _paint_lids(albedo: np.ndarray, marks: np.ndarray) -> None:
-    """Lashes along the rims, and the colour of the lids."""
+    """The lids are redder and darker than the cheeks."""
     groups = MEDIAPIPE478
-    for ring, outer in ((groups.right_eye, 0), (groups.left_eye, 8)):
+    for ring in (groups.right_eye, groups.left_eye):
         upper, lower = _curve(marks[list(ring[:9])]), _curve(marks[[*ring[8:], ring[0]]])
-        dark = np.zeros(SIZE, np.float32)
         pink = np.zeros(SIZE, np.float32)
-        for line, weight, thickness in ((upper, 0.95, 6), (lower, 0.45, 4)):
-            cv2.polylines(dark, [line.astype(np.int32)], False, weight, thickness, cv2.LINE_AA)
+        for line in (upper, lower):
             cv2.polylines(pink, [line.astype(np.int32)], False, 1.0, 24, cv2.LINE_AA)
-        dark = cv2.GaussianBlur(dark, (0, 0), 1.6)
-        pink = cv2.GaussianBlur(pink, (0, 0), 6)
-        albedo *= 1 - pink[..., None] * np.array([0.08, 0.17, 0.16], np.float32)
-        albedo += dark[..., None] * (np.array([0.09, 0.06, 0.05], np.float32) - albedo)
-        _paint_lashes(albedo, upper, -1 if outer == 0 else 1)
-
-
-def _paint_lashes(albedo: np.ndarray, rim: np.ndarray, side: int) -> None:
-    generator = np.random.default_rng(21 + side)
-    layer = np.zeros(SIZE, np.uint8)
-    middle = rim[:, 0].mean()
-    for _ in range(90):
-        x, y = rim[generator.integers(2, len(rim) - 1)] + generator.normal(0, 0.6, 2)
-        out = (x - middle) / 60.0
-        length = generator.uniform(4, 8)
-        _stroke(layer, (x, y + 1), (x + out * length, y - length), 200)
-    cover = cv2.GaussianBlur(layer, (0, 0), 0.8).astype(np.float32) / 255 * 0.5
-    albedo += cover[..., None] * (np.array([0.10, 0.07, 0.06], np.float32) - albedo)
+        pink = cv2.GaussianBlur(pink, (0, 0), 7)
+        albedo *= 1 - pink[..., None] * np.array([0.06, 0.15, 0.14], np.float32)
 
 
 def _paint_brows(albedo: np.ndarray, relief: np.ndarray, marks: np.ndarray) -> None:
@@ -247,11 +230,13 @@ def _paint_brows(albedo: np.ndarray, relief: np.ndarray, marks: np.ndarray) -> N
     layer = np.zeros(SIZE, np.uint8)
     bed = np.zeros(SIZE, np.float32)
     for upper, lower, towards_nose in lines:
-        top, bottom = _curve(marks[list(upper)]), _curve(marks[list(lower)])
+        top = _curve(marks[list(upper)]) - np.array([0, 7.0])
+        bottom = _curve(marks[list(lower)]) - np.array([0, 6.0])
         cv2.fillPoly(bed, [np.concatenate([top, bottom[::-1]]).astype(np.int32)], 1.0)
         for _ in range(620):
-            along = generator.uniform(0, 1) ** 0.9  # 0 at the temple, 1 at the nose
-            across = np.clip(generator.normal(0.5, 0.27), -0.05, 1.05)
+            along = generator.beta(1.25, 1.15)  # 0 at the temple, 1 at the nose
+            spread = 0.13 + 0.16 * np.sin(np.pi * min(1.0, 0.15 + along * 0.95))
+            across = np.clip(generator.normal(0.5, spread), -0.05, 0.95)
             at = int(along * (len(top) - 1))
             x, y = top[at] + across * (bottom[at] - top[at])
             outward = np.array([-towards_nose * (0.9 - 0.55 * along), -0.25 - 0.75 * along])
@@ -260,8 +245,8 @@ def _paint_brows(albedo: np.ndarray, relief: np.ndarray, marks: np.ndarray) -> N
             _stroke(layer, (x, y), (x + step[0], y + step[1]), int(generator.uniform(110, 235)))
     bed = cv2.GaussianBlur(bed, (0, 0), 7)
     hairs = cv2.GaussianBlur(layer, (0, 0), 0.75).astype(np.float32) / 255.0
-    albedo *= 1 - 0.32 * bed[..., None]
-    albedo += np.clip(hairs, 0, 1)[..., None] * 0.88 * (HAIR - albedo)
+    albedo *= 1 - 0.20 * bed[..., None]
+    albedo += np.clip(hairs, 0, 1)[..., None] * 0.82 * (HAIR - albedo)
     relief += 0.06 * hairs
 
 
@@ -272,6 +257,14 @@ def _paint_scalp(albedo: np.ndarray) -> None:
     ragged = inside + 2.2 * noise(SIZE, 2, 12, 13)
     cover = np.clip((ragged + 1.0) / 5.0, 0, 1)[..., None] * 0.93
     albedo += cover * (HAIR - albedo)
+
+
+def _calm_neck(albedo: np.ndarray, relief: np.ndarray) -> None:
+    """No detail where the neck runs out into the shoulders: the cylinder stretches it there."""
+    around, height = _place()
+    calm = np.clip((height - 118 + 0.25 * np.abs(around) - 12) / 14, 0, 1)
+    albedo += calm[..., None] * (cv2.GaussianBlur(albedo, (0, 0), 40) - albedo)
+    relief *= 1 - calm
 
 
 def _gloss(lip: np.ndarray) -> np.ndarray:
