@@ -34,7 +34,7 @@ from metatalk.stages.face_model import open_face_model
 OUTPUT = Path(__file__).resolve().parents[1] / "metatalk" / "presenter"
 SILENCE_S = 1.0  # before and after the speech
 BT709 = ColourTags(primaries=1, transfer=1, matrix=1, full_range=False)
-LARGEST_BYTES = 4 << 20
+LARGEST_BYTES = 4_000_000
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--frames", type=int, default=None, help="draw only so many")
-    parser.add_argument("--crf", type=float, default=20.0)
+    parser.add_argument("--crf", type=float, default=20.5)
     options = parser.parse_args(words)
     options.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -52,6 +52,9 @@ def main(words: Sequence[str] | None = None) -> int:
     write_phones(options.output / "driving_phones.csv", driving)
     sound_file(options.output / "driving.flac", driving, "flac")
     make_film(options.output, speech, options.frames, options.crf)
+    size = sum(path.stat().st_size for path in options.output.glob("*.*"))
+    if size > LARGEST_BYTES:
+        raise SystemExit(f"{size} bytes are more than the package may carry: raise --crf")
     return 0
 
 

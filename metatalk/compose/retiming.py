@@ -73,10 +73,9 @@ def plan_frames(
     end = index.exact_duration / index.time_base
     extra = math.ceil((Fraction(wanted) - end) / tick)
     later = [round(end + number * tick) for number in range(extra)]
-    frames = forth_and_back(len(index), len(index) + extra)
-    return FramePlan(
-        frames, np.concatenate([index.pts, np.array(later, np.int64)]), index.time_base
-    )
+    later = [start for start in later if start < wanted]  # after rounding to the clock, too
+    pts = np.concatenate([index.pts, np.array(later, np.int64)])
+    return FramePlan(forth_and_back(len(index), len(pts)), pts, index.time_base)
 
 
 def forth_and_back(length: int, count: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def _surface_under(
     if not faces:
         raise FittingError(
             f"the landmark detector sees no face in a render of the {model.source} model",
-            "check the model's units and axes with `metatalk face-model show`",
+            "check the units (millimetres) and axes (y down, z away) that its reader gives it",
         )
     seen = fragments.triangle[0]
     rows, columns = np.nonzero(np.isin(seen, allowed.numpy()))

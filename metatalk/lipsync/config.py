@@ -26,6 +26,8 @@ class PseudoConfig:
     box_smooth_s: float = 0.2  # standard deviation of the face box's temporal filter
     batch: int = 16  # faces a network call
     face_margin: float = 0.08  # of the face's height, added below the chin
+    min_face_share: float = 0.9  # of a sentence's frames; with fewer it is not learned from
+    max_error_mm: float = 2.0  # mean landmark error of a sentence; with more it is not either
 
     def __post_init__(self) -> None:
         for name in ("max_minutes", "min_sentence_s", "batch", "reference_pool"):
@@ -38,6 +40,11 @@ class PseudoConfig:
                 f"pseudo.max_sentence_s ({self.max_sentence_s}) is below "
                 f"pseudo.min_sentence_s ({self.min_sentence_s})",
                 "swap them, or set one of them",
+            )
+        if not 0 < self.min_face_share <= 1 or self.max_error_mm <= 0:
+            raise ConfigError(
+                "pseudo.min_face_share or pseudo.max_error_mm is out of range",
+                "give a share above 0 and up to 1, and a distance above 0",
             )
         if min(self.box_smooth_s, self.face_margin) < 0:
             raise ConfigError(

@@ -311,7 +311,7 @@ def _texture(mesh: _Mesh, regions: dict[str, np.ndarray]) -> tuple[np.ndarray, n
 
 
 def _smooth_modes(mesh: _Mesh, skin: np.ndarray) -> np.ndarray:
-    """(SMOOTH_TEXTURE_MODES, V) lowest vibrations of the skin's graph, about 1 where largest."""
+    """(SMOOTH_TEXTURE_MODES, V) lowest vibrations of the skin's graph, root mean square 1 on it."""
     edges = np.concatenate([mesh.triangles[:, pair] for pair in ((0, 1), (1, 2), (2, 0))])
     edges = edges[skin[edges].all(1)]
     count = len(mesh.vertices)

@@ -61,6 +61,7 @@ class Windows:
     synthetic: np.ndarray  # (B, P, P, 3) uint8
     mask: np.ndarray  # (B, P, P) uint8
     attention: np.ndarray  # (B, P, P) float32
+    places: np.ndarray  # (B, 4) float32 left, top, right, bottom as shares of the crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,7 @@ class Batch:
     synthetic: Tensor  # (B, 3, P, P)
     mask: Tensor  # (B, 1, P, P)
     attention: Tensor  # (B, 1, P, P)
+    places: Tensor  # (B, 4) left, top, right, bottom as shares of the crop
 
 
 def split_frames(frames: np.ndarray, config: NeuralConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +182,9 @@ def draw_windows(
         y = _window_start(top, bottom, side, crops.size, random)
         window = np.s_[y : y + side, x : x + side]
         pictures = (crops.real[frame], crops.synthetic[frame], crops.mask[frame])
-        parts.append((*(picture[window] for picture in pictures), training.attention[window]))
+        place = np.array([x, y, x + side, y + side], np.float32) / crops.size
+        cut = (*(picture[window] for picture in pictures), training.attention[window], place)
+        parts.append(cut)
     return Windows(*(np.stack(part) for part in zip(*parts, strict=True)))
 
 
@@ -220,4 +224,5 @@ def augment(
         (synthetic * gains).clamp(0, 1).contiguous(memory_format=layout),
         mask,
         torch.from_numpy(windows.attention).to(device).unsqueeze(1),
+        torch.from_numpy(windows.places).to(device),
     )

@@ -20,13 +20,13 @@ class NeuralConfig:
     widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at 1/2, 1/4, 1/8 and 1/16 scale
     discriminator_width: int = 32
     learning_rate: float = 1e-3
-    discriminator_rate: float = 4e-4
+    discriminator_rate: float = 1e-3
     adversarial_start: float = 0.2  # share of the budget after which the discriminator joins
     l1_weight: float = 10.0
     pyramid_weight: float = 10.0
     adversarial_weight: float = 0.7
     matching_weight: float = 5.0
-    surroundings_weight: float = 0.1  # of the L1 outside the mask; keeps the mask's edge seamless
+    surroundings_weight: float = 0.3  # of the L1 outside the mask; keeps the mask's edge seamless
     attention: float = 0.7  # 0: every pixel's error counts alike; 1: by how much the pixel changes
     colour_jitter: float = 0.05  # gain range, applied to footage and synthetic face alike
     mask_growth_px: int = 4  # most that a training mask is widened by

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from metatalk.neural.config import GRID_PX, NeuralConfig
 from metatalk.shapes import check_shape
 
 ModuleKind = TypeVar("ModuleKind", bound=nn.Module)
-GRAIN_PX = 256  # side of the patterns, which repeat beyond it
+CANVAS_PX = 128  # texels a side
+CANVAS_CHANNELS = 8
 INPUT_CHANNELS = 7  # synthetic RGB, surroundings RGB, mask
 
 
@@ -51,62 +51,99 @@ class Residual(nn.Module):
         return functional.leaky_relu(features + self.second(hidden), 0.2)
 
 
-class Grain(nn.Module):
-    """Multiplies features by a fixed random pattern, each channel as much as it learns to.
+class Canvas(nn.Module):
+    """A learned texture over the crop: what the synthetic face cannot tell, by its place.
 
-    Stubble and pores are irregular; a network without chance in it draws them as a mesh. The
-    pattern stays where it is from frame to frame, so that it does not boil.
+    The crops are stabilised, so a place in the crop is nearly a place on the face. Synthetic
+    skin is smooth: without the canvas there is nothing irregular to draw stubble from.
 
-    Source: Karras et al. 2019, section 3.2. Departs: fixed, and multiplied in place of added, so
-    that smooth skin stays smooth.
+    Source: Thies et al. 2019 (neural textures). Departs: in crop coordinates, not on the surface.
     """
 
-    pattern: Tensor
-
-    def __init__(self, width: int, seed: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        chance = torch.Generator().manual_seed(seed)
-        pattern = torch.randn(1, 1, GRAIN_PX, GRAIN_PX, generator=chance)
-        self.register_buffer("pattern", pattern, persistent=False)
-        self.strength = nn.Parameter(torch.zeros(1, width, 1, 1))
+        self.texture = nn.Parameter(torch.empty(1, CANVAS_CHANNELS, CANVAS_PX, CANVAS_PX))
+        self.project = nn.Conv2d(CANVAS_CHANNELS, width, 1)
+        nn.init.normal_(self.texture, std=0.3)
+        keep_variance(self)
 
-    def forward(self, features: Tensor) -> Tensor:
-        height, width = features.shape[2:]
-        tiles = (math.ceil(height / GRAIN_PX), math.ceil(width / GRAIN_PX))
-        pattern = self.pattern.repeat(1, 1, *tiles)[..., :height, :width]
-        return features * (1 + self.strength * pattern)
+    def forward(self, height: int, width: int, places: Tensor | None) -> Tensor:
+        """Look up features.
+
+        Args:
+            height: rows wanted.
+            width: columns wanted.
+            places: (B, 4) as in `place_grid`; None for the whole crop.
+
+        Returns:
+            (B, C, height, width), B being 1 for the whole crop.
+        """
+        if places is None:
+            size = (height, width)
+            seen = functional.interpolate(self.texture, size, mode="bilinear")
+        else:
+            grid = place_grid(places, height, width).to(self.texture.dtype)
+            textures = self.texture.expand(len(places), -1, -1, -1)
+            seen = functional.grid_sample(
+                textures, grid, padding_mode="border", align_corners=False
+            )
+        return self.project(seen)
+
+
+def place_grid(places: Tensor, height: int, width: int) -> Tensor:
+    """Turn places of windows into the coordinates of their pixels.
+
+    Args:
+        places: (B, 4) left, top, right, bottom as shares of the crop, 0 to 1.
+        height: rows of a window.
+        width: columns of a window.
+
+    Returns:
+        (B, height, width, 2) x and y of the pixel centres; the crop spans -1 to 1.
+    """
+    rows = (torch.arange(height, device=places.device) + 0.5) / height
+    columns = (torch.arange(width, device=places.device) + 0.5) / width
+    left, top, right, bottom = places[:, :, None, None].unbind(1)
+    x = (left + (right - left) * columns).expand(-1, height, width)
+    y = (top + (bottom - top) * rows[:, None]).expand(-1, height, width)
+    return torch.stack([x, y], dim=-1) * 2 - 1
 
 
 class Up(nn.Module):
-    """Twice the resolution by pixel shuffle, joined with the encoder's features by addition."""
+    """Twice the resolution, joined with the encoder's features by addition.
+
+    Enlarged smoothly: pixel shuffle at these scales was seen to draw stubble as a mesh, as its
+    weights differ from subpixel to subpixel.
+    """
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.expand = nn.Conv2d(width_in, 4 * width_out, 1)
-        self.grain = Grain(width_out, seed=width_in)
+        self.narrow = nn.Conv2d(width_in, width_out, 1)
         self.merge = nn.Conv2d(width_out, width_out, 3, padding=1)
         keep_variance(self)
-        align_subpixels(self.expand)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        wide = functional.pixel_shuffle(self.expand(features), 2) + skip
-        return functional.leaky_relu(self.merge(self.grain(functional.leaky_relu(wide, 0.2))), 0.2)
+        large = functional.interpolate(
+            self.narrow(features), scale_factor=2, mode="bilinear", align_corners=False
+        )
+        return functional.leaky_relu(self.merge(functional.leaky_relu(large + skip, 0.2)), 0.2)
 
 
 class Generator(nn.Module):
     """A compact U-Net that works at half resolution and below.
 
-    Four halvings, pixel shuffle back to the full size, and no normalisation, so that a window
-    of a picture is rendered as the whole picture is.
+    Four halvings, smooth enlargement, one pixel shuffle to the full size, and no normalisation,
+    so that a window of a picture is rendered as the whole picture is.
 
-    Source: Isola et al. 2017, section 3.2. Departs: strided residual blocks, addition in place
-    of concatenation, pixel shuffle; 1.5 M parameters in place of 54 M.
+    Source: Isola et al. 2017, section 3.2. Departs: addition in place of concatenation, a learned
+    canvas, no dropout, no normalisation; 1.5 M parameters in place of 54 M.
     """
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths
         self.stem = nn.Conv2d(INPUT_CHANNELS, half, 4, stride=2, padding=1)
+        self.canvas = Canvas(half)
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1)
             for a, b in ((half, quarter), (quarter, eighth), (eighth, sixteenth))
@@ -122,11 +159,13 @@ class Generator(nn.Module):
         scale_weights(self.head, 0.1)
         align_subpixels(self.head)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, places: Tensor | None = None) -> Tensor:
         """Render.
 
         Args:
             inputs: (B, 7, H, W) from `stack_inputs`; H and W multiples of 16.
+            places: (B, 4) left, top, right, bottom of windows, as shares of the crop; None where
+                the inputs are whole crops.
 
         Returns:
             (B, 3, H, W) float32 RGB in [0, 1], in the mask the new lower face, elsewhere close to
@@ -141,7 +180,9 @@ class Generator(nn.Module):
                 f"the crop is {sizes['W']}x{sizes['H']} pixels",
                 f"choose a crop size that is a multiple of {GRID_PX}",
             )
-        half = functional.leaky_relu(self.stem((inputs - 0.5).to(self.stem.weight.dtype)), 0.2)
+        stem = self.stem((inputs - 0.5).to(self.stem.weight.dtype))
+        canvas = self.canvas(sizes["H"] // 2, sizes["W"] // 2, places)
+        half = functional.leaky_relu(stem + canvas, 0.2)
         quarter = self._descend(0, half)
         eighth = self._descend(1, quarter)
         deep = self.middle(functional.leaky_relu(self.down[2](eighth), 0.2))

@@ -113,7 +113,7 @@ class Trainer:
             self.device.type, self.precision, enabled=self.precision is not torch.float32
         ):
             inputs = stack_inputs(batch.synthetic, batch.real, batch.mask)
-            made = self.generator(inputs)
+            made = self.generator(inputs, batch.places)
             error = weighted_l1(made, batch.real, batch.mask)
             loss = self._likeness(batch, made)
             if spent >= self.config.adversarial_start:

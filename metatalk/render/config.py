@@ -15,7 +15,7 @@ class RenderConfig:
 
     sizes: tuple[int, ...] = (128, 192, 256, 384, 512)  # px, sides a crop may have
     max_size: int = 256  # px; bigger crops cost time in proportion to their area
-    margin: float = 0.15  # beyond the outermost anchor, as a share of the crop's half side
+    margin: float = 0.08  # beyond the outermost anchor, as a share of the crop's half side
     steady_frames: float = 4.0  # standard deviation of the crops' smoothing over time
     grow_px: int = 4  # how far the mask reaches beyond the lower face, at a side of 256 px
     max_frames: int | None = None  # render at most this many, spread evenly; None = all

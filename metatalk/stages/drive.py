@@ -183,6 +183,9 @@ def _open_writer(
 ) -> VideoWriter:
     info = probe_video(footage.clip)
     whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
+    tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
+    if info.timecode:
+        tags["timecode"] = info.timecode
     return VideoWriter(
         output,
         info.width,
@@ -194,7 +197,8 @@ def _open_writer(
         preset=config.drive.encoder_preset,
         audio=audio,
         audio_limit_s=whole if config.drive.length == "video" else None,
-        metadata={"comment": f"synthetic: the mouth was generated with metatalk {__version__}"},
+        metadata=tags,
+        pixel_aspect=info.pixel_aspect,
     )
 
 

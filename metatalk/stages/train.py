@@ -9,13 +9,14 @@ from metatalk.stages.face_model import open_face_model
 from metatalk.stages.fit import FIT
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
-from metatalk.stages.pseudo import PSEUDO
+from metatalk.stages.pseudo import PSEUDO, PSEUDO_TAUGHT
 from metatalk.stages.render import RENDER
+from metatalk.stages.sentences import teacher_sources
 from metatalk.stages.stage import ProgressFactory, Stage, run_stages, silent_progress
 from metatalk.stages.train_a2e import TRAIN_A2E
 from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.footage import remember_footage
-from metatalk.workspace.ledger import Entry, record_entries
+from metatalk.workspace.ledger import Entry, read_ledger, record_entries
 from metatalk.workspace.manifest import Metrics
 
 STAGES = (INGEST, LANDMARKS, FIT, RENDER, PSEUDO, TRAIN_A2E, TRAIN_RENDERER)
@@ -45,14 +46,23 @@ def train_actor(
     Raises:
         MetatalkError: whatever the user can mend, see `run_stages` and the stages.
     """
-    metrics = run_stages(_up_to(last), actor, {"clip": clip}, config, rerun, progress_factory)
+    stages, sources = _up_to(last), {"clip": clip}
+    if PSEUDO in stages and (taught := teacher_sources(config.pseudo, actor)):
+        stages, sources = [_or_taught(stage) for stage in stages], {**sources, **taught}
+    metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)
     remember_footage(actor, clip)
     if "fit" in metrics:
         model = open_face_model(config.fit.face_model, config.landmarks)
         record_entries(actor, [Entry("face model", model.source, model.terms, "")])
+    if "pseudo" in metrics:
+        record_entries(actor, read_ledger(actor / "pseudo"))
     return metrics
 
 
 def _up_to(last: str | None) -> list[Stage]:
     names = [stage.name for stage in STAGES]
     return list(STAGES[: names.index(last) + 1] if last else STAGES)
+
+
+def _or_taught(stage: Stage) -> Stage:
+    return PSEUDO_TAUGHT if stage is PSEUDO else stage

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from metatalk.a2e.config import A2EConfig
+from metatalk.a2e.corpus import train_with_corpus
 from metatalk.a2e.targets import MouthSpace, fit_mouth_space
-from metatalk.a2e.training import Footage, Journal, train_a2e
+from metatalk.a2e.training import Footage, Journal
 from metatalk.errors import MediaError
 from metatalk.fitting.config import FitConfig
+from metatalk.fitting.utterance import Utterance
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.media.audio import read_sound
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.artefacts import checkpoint_keeper, load_index, load_landmarks, save_mouth
 from metatalk.stages.face_model import open_face_model
+from metatalk.stages.sentences import load_utterances
 from metatalk.stages.stage import Progress, Stage
 from metatalk.workspace.manifest import Metrics
 
@@ -32,7 +35,7 @@ def compute(
     landmarks: LandmarksConfig,
     seed: int,
 ) -> Metrics:
-    """Learn the mouth space and the network from the clip's own speech."""
+    """Learn the mouth space from the clip, and the network from its speech and pseudo video."""
     sound = inputs["ingest"] / "sound.wav"
     if not sound.is_file():
         raise MediaError(
@@ -52,7 +55,8 @@ def compute(
     checkpoint = out / "checkpoint.pt"
     save, load = checkpoint_keeper(checkpoint)
     journal = Journal(lambda done, total, note="": progress(done, total, note), save, load)
-    model, metrics = train_a2e(footage, config, seed, journal)
+    others = [_taught(said, space) for said in load_utterances(inputs["pseudo"])]
+    model, metrics = train_with_corpus(footage, others, config, seed, journal)
     save_mouth(out, space, model)
     checkpoint.unlink(missing_ok=True)
     return {**metrics}
@@ -71,9 +75,16 @@ def measure_mouth(model: MorphableModel, track: TrackCoefficients, config: A2ECo
     )
 
 
+def _taught(said: Utterance, space: MouthSpace) -> Footage:
+    """A sentence of pseudo video in the actor's mouth space, inside what the actor can do."""
+    mouth = space.clamp(space.expression_to_mouth(said.expression))
+    shots = [(0, len(mouth))]
+    return Footage(said.samples, said.frame_seconds, mouth, said.has_face, shots, space.scale)
+
+
 TRAIN_A2E = Stage(
     "train_a2e",
-    reads=("ingest", "landmarks", "fit"),
+    reads=("ingest", "landmarks", "fit", "pseudo"),
     revision=1,
     compute=compute,
     section="a2e",

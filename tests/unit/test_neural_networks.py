@@ -9,7 +9,14 @@ from torch.nn import functional
 from metatalk.errors import ConfigError, ShapeError
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.discriminator import PatchDiscriminator
-from metatalk.neural.generator import GRAIN_PX, Generator, Grain, build_generator, stack_inputs
+from metatalk.neural.generator import (
+    CANVAS_PX,
+    Canvas,
+    Generator,
+    build_generator,
+    place_grid,
+    stack_inputs,
+)
 from metatalk.neural.losses import (
     discriminator_hinge,
     feature_matching,
@@ -121,12 +128,13 @@ def test_config_names_the_key_that_cannot_be_used(key: str, value: object) -> No
         NeuralConfig(**{key: value})  # type: ignore[arg-type]
 
 
-def test_grain_is_the_same_in_every_frame_and_at_any_size() -> None:
-    features = torch.ones(2, 4, GRAIN_PX + 44, 16)
-    grain = Grain(4, seed=1)
-    torch.testing.assert_close(grain(features), features)  # it starts without
-    torch.nn.init.ones_(grain.strength)
-    textured = grain(features)
-    torch.testing.assert_close(textured[0], textured[1])
-    torch.testing.assert_close(textured[..., GRAIN_PX:, :], textured[..., :44, :])
-    assert float(textured.detach().std()) == pytest.approx(1, abs=0.05)
+def test_a_window_sees_its_own_part_of_the_canvas() -> None:
+    canvas = Canvas(4)
+    whole = canvas(CANVAS_PX, CANVAS_PX, None)
+    part = canvas(32, 64, torch.tensor([[0.25, 0.5, 0.75, 0.75]]))
+    torch.testing.assert_close(part, whole[..., 64:96, 32:96], atol=1e-4, rtol=1e-4)
+
+
+def test_places_are_pixel_centres() -> None:
+    grid = place_grid(torch.tensor([[0.0, 0.0, 1.0, 0.5]]), 1, 2)
+    torch.testing.assert_close(grid, torch.tensor([[[[-0.5, -0.5], [0.5, -0.5]]]]))

@@ -108,7 +108,8 @@ def test_attention_goes_to_what_moves(crops: LowerFaceCrops) -> None:
 
 def test_augmentation_widens_the_mask_and_keeps_the_pairing(crops: LowerFaceCrops) -> None:
     attention = np.ones((2, 32, 32), np.float32)
-    windows = Windows(crops.real[:2], crops.synthetic[:2], crops.mask[:2], attention)
+    places = np.array([[0, 0, 1, 1]] * 2, np.float32)
+    windows = Windows(crops.real[:2], crops.synthetic[:2], crops.mask[:2], attention, places)
     config = replace(TINY, mask_growth_px=3, colour_jitter=0.1)
     batch = augment(windows, config, np.random.default_rng(5), CPU)
     assert int(batch.mask.sum()) >= int((crops.mask[:2] > 0).sum())

@@ -11,11 +11,11 @@ from demo_presenter.speech import Speech
 from metatalk.media.colour import ColourTags
 from metatalk.media.picture import Picture
 
-AAC_BITS_PER_S = 96_000
+AAC_BITS_PER_S, AAC_RATE = 96_000, 48_000
 
 
 def sound_file(path: Path, speech: Speech, codec: str) -> None:
-    """Write speech, 16 bits, at its own rate.
+    """Write speech: FLAC with 16 bits at its own rate, AAC at 48 kHz.
 
     Args:
         path: the file; its ending is the container.
@@ -23,7 +23,8 @@ def sound_file(path: Path, speech: Speech, codec: str) -> None:
         codec: "flac" or "aac".
     """
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=speech.rate, layout="mono")
+        rate = AAC_RATE if codec == "aac" else speech.rate
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         if codec == "aac":
             stream.bit_rate = AAC_BITS_PER_S
         samples = (speech.samples.clip(-1, 1) * 32767).round().astype(np.int16)
@@ -32,7 +33,7 @@ def sound_file(path: Path, speech: Speech, codec: str) -> None:
         frame.pts = 0
         size = stream.codec_context.frame_size or 4096
         resampler = av.AudioResampler(
-            format=stream.codec_context.format, layout="mono", rate=speech.rate, frame_size=size
+            format=stream.codec_context.format, layout="mono", rate=rate, frame_size=size
         )
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(stream.encode(piece))

@@ -129,10 +129,11 @@ def facing_out(mesh: Mesh, centre: np.ndarray) -> Mesh:
 
 def throat() -> Mesh:
     """A curtain behind the teeth, where the model's mouth has no wall."""
-    x, y = np.meshgrid(np.linspace(-38, 38, 9), np.linspace(46, 112, 9))
-    z = 9.0 + 12.0 * (x / 38) ** 2
+    across, y = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(48, 92, 9))
+    x = across * (34 - 18 * ((y - 48) / 44) ** 2)  # within the cheeks, and the jaw when it is shut
+    z = 9.0 + 12.0 * across**2
     points = np.stack([x, y, z], -1).reshape(-1, 3).astype(np.float32)
-    return facing_out(Mesh(points, grid_triangles(9, 9, closed=False)), np.array([0, 79, 60.0]))
+    return facing_out(Mesh(points, grid_triangles(9, 9, closed=False)), np.array([0, 70, 60.0]))
 
 
 def jumper() -> tuple[Mesh, np.ndarray]:

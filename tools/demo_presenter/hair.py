@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from demo_presenter.geometry import Mesh, smooth_normals, unroll
+from demo_presenter.geometry import smooth_normals, unroll
 from demo_presenter.light import WINDOW
 from demo_presenter.shading import VIEW, irradiance
 from demo_presenter.skin import noise, scalp
@@ -51,7 +51,8 @@ def grow_hair(head: np.ndarray, triangles: np.ndarray) -> Hair:
     comb = _combing(roots, normals)
     fringe = np.clip(inside[points] / 14.0, 0, 1)
     top = np.clip((-roots[:, 1] - 20) / 50, 0, 1)
-    length = (2.5 + 9.5 * top) * (0.25 + 0.75 * fringe)
+    middle = np.exp(-((roots[:, 0] / 52) ** 2))
+    length = (2.5 + 9.5 * top * (0.45 + 0.75 * middle)) * (0.25 + 0.75 * fringe)
     growth = length[:, None] * (0.80 * normals + (0.35 + 0.65 * top[:, None]) * comb)
     radius = np.linalg.norm(roots, axis=1)
     across = np.arcsin(np.clip(roots[:, 0] / radius, -1, 1)) * 95
@@ -65,10 +66,9 @@ def grow_hair(head: np.ndarray, triangles: np.ndarray) -> Hair:
 
 def _combing(roots: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """(N, 3) unit vectors along the scalp: up and back above, down at the sides."""
-    back = np.stack([0.45 + 0 * roots[:, 0], roots[:, 2] * -1.0, roots[:, 1]], -1)
-    back[:, 1:] *= -1 / np.linalg.norm(roots[:, 1:], axis=1, keepdims=True)
-    # turn so that at the front (z < 0) it points up (y < 0)
-    back[:, 1:] *= np.where((roots[:, 2] < 0) == (back[:, 1] < 0), 1, -1)[:, None]
+    back = np.stack([np.zeros(len(roots)), roots[:, 2], -roots[:, 1]], -1)
+    back /= np.linalg.norm(back, axis=1, keepdims=True)
+    back[:, 0] = 0.65  # a parting: a little to the picture's right
     down = np.array([0.0, 0.85, 0.5])
     side = np.clip((roots[:, 1] + 45) / 35, 0, 1)[:, None]
     mixed = back * (1 - side) + down * side
@@ -143,7 +143,7 @@ def _shade_shell(
             x, y = min(max(value[3], 0.0), columns - 1.001), min(max(value[4], 0.0), rows - 1.001)
             reach = strands[int(y), int(x), 0]
             shade = strands[int(y), int(x), 1]
-            edge = min(1.0, max(0.0, (value[5] + 1.0 + 4.0 * (reach - 0.5)) / 6.0))
+            edge = min(1.0, max(0.0, (value[5] + 0.5 + 7.0 * (reach - 0.5)) / 9.0))
             cover = (reach * (0.35 + 0.65 * edge) + 0.42 * edge - height * 1.05) * 3.2
             cover = min(0.92, max(0.0, cover)) * min(1.0, edge * 2.0)
             if cover <= 0.0:

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from demo_presenter.light import room_light
 from demo_presenter.speech import Phone
-from demo_presenter.visemes import UNITS, blend_targets, lip_closure, looks
+from demo_presenter.visemes import UNITS, blend_targets, lip_closure, lip_on_teeth, looks
+from metatalk.landmarks.points import point_groups
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.pose import euler_to_matrix
@@ -19,6 +20,7 @@ RATE = 25
 FINE = 8  # the mouth is worked out at 200 Hz
 DISTANCE_MM, LIFT_MM = 950.0, -22.0
 NECK = np.array([0.0, 142.0, 58.0])  # the head turns about it, model frame
+TEETH_GAP_MM = 2.2  # between the lips where the lower one touches the upper teeth
 SHUTTER_S = 0.012  # a frame shows the mouth as it is on average in this time
 
 
@@ -47,7 +49,8 @@ def perform(
     rotation, body = _head(phones, frames)
     turn = euler_to_matrix(torch.from_numpy(rotation)).numpy()
     translation = body + NECK - turn @ NECK
-    expression = _mouth(model, identity, phones, frames) + _eyes_and_brows(model, phones, frames)
+    mouth, manner = _mouth(model, identity, phones, frames), _manner(model, phones, frames)
+    expression = _together(model, identity, mouth, manner)
     light = torch.from_numpy(room_light())
     clouds = 1 + 0.012 * _drift(frames, 2.5, 61)
     track = TrackCoefficients(
@@ -66,8 +69,6 @@ def lip_gap(model: MorphableModel, identity: torch.Tensor) -> tuple[float, np.nd
     Returns:
         () and (E,).
     """
-    from metatalk.landmarks.points import point_groups
-
     upper, lower = point_groups(model.landmark_layout).lip_gap
     mean, shapes, units = model.landmark_basis()
     neutral = mean + torch.tensordot(identity, shapes, 1)
@@ -99,10 +100,28 @@ def _mouth(
     rest, gains = lip_gap(model, identity)
     gap = rest + units @ gains
     close = names.index("mouthClose")
-    wanted = np.maximum(gap, 0) * (1 - closure)
+    teeth = lip_on_teeth(parts, times)
+    wanted = np.maximum(gap, 0)
+    wanted = np.minimum(wanted, (1 - teeth) * wanted + teeth * TEETH_GAP_MM) * (1 - closure)
     units[:, close] = np.maximum((wanted - gap) / gains[close], 0)
     smooth = gaussian_filter1d(units, SHUTTER_S * RATE * FINE / 2, axis=0)
     return smooth[FINE : FINE + frames * FINE : FINE]
+
+
+def _together(
+    model: MorphableModel, identity: torch.Tensor, mouth: np.ndarray, manner: np.ndarray
+) -> np.ndarray:
+    """(T, E) speech with a manner: no smile on rounded lips, and lips that touch do not cross."""
+    names = list(model.expression_names)
+    smile = [names.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    rounded = np.clip(1.6 * mouth[:, names.index("mouthPucker")], 0, 1)
+    manner[:, smile] *= (1 - rounded)[:, None]
+    both = mouth + manner
+    rest, gains = lip_gap(model, identity)
+    crossed = np.minimum(rest + both @ gains, 0)
+    close = names.index("mouthClose")
+    both[:, close] = np.maximum(both[:, close] - crossed / gains[close], 0)
+    return both
 
 
 def _stresses(phones: tuple[Phone, ...]) -> np.ndarray:
@@ -114,7 +133,9 @@ def _stresses(phones: tuple[Phone, ...]) -> np.ndarray:
     return np.array(chosen)
 
 
-def _pulses(times: np.ndarray, centres: np.ndarray, sizes: np.ndarray, width_s: float) -> np.ndarray:
+def _pulses(
+    times: np.ndarray, centres: np.ndarray, sizes: np.ndarray, width_s: float
+) -> np.ndarray:
     """(T,) a sum of bells."""
     return (sizes * np.exp(-(((times[:, None] - centres) / width_s) ** 2))).sum(1)
 
@@ -138,10 +159,8 @@ def _head(phones: tuple[Phone, ...], frames: int) -> tuple[np.ndarray, np.ndarra
     return np.radians(degrees), sway + np.array([0.0, LIFT_MM, DISTANCE_MM])
 
 
-def _eyes_and_brows(
-    model: MorphableModel, phones: tuple[Phone, ...], frames: int
-) -> np.ndarray:
-    """(T, E) blinks, glances and brows."""
+def _manner(model: MorphableModel, phones: tuple[Phone, ...], frames: int) -> np.ndarray:
+    """(T, E) blinks, glances, brows and a hint of a smile."""
     times = np.arange(frames) / RATE
     generator = np.random.default_rng(70)
     names = list(model.expression_names)
@@ -160,10 +179,12 @@ def _eyes_and_brows(
     add("eyeBlink", 0.93 * lids * lids * (3 - 2 * lids))
     beats = _stresses(phones)
     lift = _pulses(times, beats, generator.uniform(0, 1, len(beats)) ** 3, 0.22)
-    add("browInnerUp", np.clip(0.30 * lift + 0.05 * _drift(frames, 0.8, 71) + 0.06, 0, 1))
-    add("browOuterUp", np.clip(0.22 * lift + 0.03, 0, 1))
-    add("eyeSquint", np.clip(0.10 + 0.06 * _drift(frames, 1.5, 72), 0, 1))
-    add("mouthSmile", np.clip(0.09 + 0.035 * _drift(frames, 1.8, 73), 0, 0.2))
+    add("browInnerUp", np.clip(0.34 * lift + 0.06 * _drift(frames, 0.8, 71) + 0.12, 0, 1))
+    add("browOuterUp", np.clip(0.26 * lift + 0.12, 0, 1))
+    add("eyeWide", np.full(frames, 0.12))
+    add("cheekSquint", np.full(frames, 0.08))
+    add("eyeSquint", np.clip(0.05 + 0.05 * _drift(frames, 1.5, 72), 0, 1))
+    add("mouthSmile", np.clip(0.20 + 0.045 * _drift(frames, 1.8, 73), 0, 0.35))
     across, down = _glances(times, generator)
     for side, outwards in (("Right", -1), ("Left", 1)):
         units[:, names.index(f"eyeLookOut{side}")] = np.clip(outwards * across, 0, 1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
-from demo_presenter.head import PLACE, SKIN, Scene
+from demo_presenter.head import PLACE, Scene
 from metatalk.morphable.model import MorphableModel
 
 SEED, SPREAD = 6, 0.2  # a face near the average
-TINT_PENALTY = 0.05
+DAMPING = 5e-4  # keeps modes that the skin does not need at rest
 
 
 def presenter_identity(model: MorphableModel) -> torch.Tensor:
@@ -26,10 +27,8 @@ def presenter_texture(scene: Scene) -> torch.Tensor:
     column, row = scene.fixed[:count, PLACE : PLACE + 2].astype(int).T
     seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     seen &= model.regions["skin"].numpy() & (model.mean[:, 2] < 60).numpy()
-    import cv2
-
     soft = cv2.GaussianBlur(scene.skin.albedo, (0, 0), 8)
     difference = soft[row[seen], column[seen]] - model.texture_mean.numpy()[seen]
     basis = model.texture_basis.numpy()[:, seen].reshape(len(model.texture_basis), -1)
-    normal = basis @ basis.T + TINT_PENALTY * len(difference) * 0.01 * np.eye(len(basis))
+    normal = basis @ basis.T + DAMPING * len(difference) * np.eye(len(basis))
     return torch.from_numpy(np.linalg.solve(normal, basis @ difference.ravel())).float()

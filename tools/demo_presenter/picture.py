@@ -45,7 +45,9 @@ def open_studio(scene: Scene) -> Studio:
     return Studio(scene, hair, _plant(scene), _room(SIZE * FINER), skin, _knit(), _iris())
 
 
-def draw_frame(studio: Studio, track: TrackCoefficients, frame: int, body: np.ndarray) -> np.ndarray:
+def draw_frame(
+    studio: Studio, track: TrackCoefficients, frame: int, body: np.ndarray
+) -> np.ndarray:
     """Draw one frame.
 
     Args:
@@ -87,9 +89,7 @@ def _plant(scene: Scene) -> Lashes:
     posed = pose_scene(scene, rest, torch.zeros(3), straight, straight.numpy())
     fine = SIZE * FINER
     seen = rasterize(_project(posed.points)[None], scene.triangles, fine, fine, threads=1)
-    return plant_lashes(
-        seen.triangle[0], seen.weights[0], scene.materials == EYE, scene.triangles
-    )
+    return plant_lashes(seen.triangle[0], seen.weights[0], scene.materials == EYE, scene.triangles)
 
 
 def _into_camera(points: np.ndarray, posed: Posed) -> np.ndarray:
@@ -132,6 +132,7 @@ def _room(size: int) -> np.ndarray:
 
 def _things(room: np.ndarray, size: int) -> None:
     """Panes of the window, shelves with books, a plant."""
+
     def box(left: float, top: float, right: float, bottom: float, colour: tuple) -> None:
         corners = [int(size * part) for part in (left, top, right, bottom)]
         cv2.rectangle(room, tuple(corners[:2]), tuple(corners[2:]), colour, -1)

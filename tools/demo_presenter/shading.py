@@ -9,9 +9,19 @@ import numpy as np
 from numba import njit
 
 from demo_presenter.head import (
-    AMBIENT, CLOTH, EYE, INSIDE, LOCAL, NORMAL, PLACE, SKIN, TEETH, TONGUE, WINDOW,
+    AMBIENT,
+    CLOTH,
+    EYE,
+    INSIDE,
+    LOCAL,
+    NORMAL,
+    PLACE,
+    SKIN,
+    TEETH,
+    WINDOW,
 )  # fmt: skip
-from demo_presenter.light import LAMP, WINDOW as WINDOW_DIRECTION
+from demo_presenter.light import LAMP
+from demo_presenter.light import WINDOW as WINDOW_DIRECTION
 
 VIEW = np.array([0.0, 0.0, -1.0])
 
@@ -38,8 +48,8 @@ def shade_pixels(
         turn: (3, 3) the head's rotation.
         light: (3, 9) SH.
         maps: (h, w, 6) albedo, slopes and gloss of the skin.
-        knit: (h, w, 3) albedo of one patch of the jumper and its slopes... tiled.
-        iris: (h, w, 3) albedo by angle and radius.
+        knit: (h, w, 2) tone and slope of the jumper; tiles, 8 px to a millimetre.
+        iris: (h, w, 3) albedo of an eye: rows by radius to 1.5 times the iris', columns by angle.
         mouth_open: 0 to 1: how much light comes into the mouth.
         out: (H, W, 3) float32, written.
     """
@@ -145,9 +155,8 @@ def _skin(
     _bend(normal, turn, around, sample[3], sample[4])
     inside = min(max((inside - 0.25) / 0.5, 0.0), 1.0)
     gloss = sample[5] * (1 - inside) + 0.8 * inside
-    shine = gloss * window * ambient * (
-        0.10 * _highlight(normal, WINDOW_HALF, 11.0) + 0.13 * _highlight(normal, WINDOW_HALF, 46.0)
-    )
+    broad, narrow = _highlight(normal, WINDOW_HALF, 11.0), _highlight(normal, WINDOW_HALF, 46.0)
+    shine = gloss * window * ambient * (0.10 * broad + 0.13 * narrow)
     shine += gloss * ambient * 0.045 * _highlight(normal, LAMP_HALF, 22.0)
     shine += 0.05 * rim * ambient
     flesh = (0.42, 0.16, 0.15)
@@ -166,7 +175,7 @@ def _mouth(
     x, y, z = value[LOCAL], value[LOCAL + 1], value[LOCAL + 2]
     ambient, window = value[AMBIENT], value[WINDOW]
     deep = 1.0 / (1.0 + math.exp((z + 6.0) / 7.0))  # light fades towards the throat
-    dim = (0.58 + 0.34 * mouth_open) * (0.25 + 0.75 * deep)
+    dim = (0.72 + 0.24 * mouth_open) * (0.25 + 0.75 * deep)
     shine = 0.16 * _highlight(normal, WINDOW_HALF, 40.0) * (0.3 + 0.7 * mouth_open)
     enamel = (0.90, 0.86, 0.79)
     gum = (0.66, 0.33, 0.32)
@@ -176,15 +185,16 @@ def _mouth(
         gap = _tooth_gap(x, z)
         for channel in range(3):
             albedo = enamel[channel] * (1 - pink) + gum[channel] * pink
-            albedo *= 1 - gap * (0.45 + 0.08 * channel)
-            lit = irradiance(light, normal, channel) * (0.62 + 0.38 * ambient)
+            albedo *= 1 - gap * (0.26 + 0.06 * channel)
+            lit = irradiance(light, normal, channel) * (0.70 + 0.30 * ambient)
             lit *= 1.0 - 0.10 * channel * (1.0 - deep)
             colour[channel] = albedo * lit * dim + shine * deep
     else:
         mottle = 1 + 0.05 * math.sin(2.1 * x) * math.sin(1.7 * z + 0.4 * x)
         for channel in range(3):
             lit = _lit(light, normal, channel, 0.45 + 0.55 * ambient, 0.5 + 0.5 * window)
-            colour[channel] = flesh[channel] * mottle * lit * (0.2 + dim) * 0.95 + 0.6 * shine * deep
+            matt = flesh[channel] * mottle * lit * (0.2 + dim) * 0.95
+            colour[channel] = matt + 0.6 * shine * deep
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -253,8 +263,7 @@ def _glint(normal: Any) -> float:
 @njit(cache=True, nogil=True, fastmath=True)
 def _cloth(value: Any, normal: Any, knit: Any, sample: Any, light: Any, colour: Any) -> None:
     along = value[PLACE + 1]
-    ribs = 1.0 if along < 62.0 else 0.0
-    if ribs > 0:
+    if along < 62.0:  # the collar is ribbed
         wave = math.cos(value[PLACE] * 2 * math.pi / 3.6)
         tone, tilt = 0.86 + 0.14 * wave, 0.5 * math.sin(value[PLACE] * 2 * math.pi / 3.6)
     else:

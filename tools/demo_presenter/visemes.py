@@ -18,22 +18,22 @@ TARGETS: dict[str, dict[str, float]] = {
     "sil": {"jawOpen": 0.02},
     "PP": {"jawOpen": 0.08, "mouthPress": 0.30, "mouthRollLower": 0.12, "mouthRollUpper": 0.10},
     "FF": {"jawOpen": 0.05, "mouthRollLower": 0.60, "mouthUpperUp": 0.40, "mouthStretch": 0.15},
-    "TH": {"jawOpen": 0.14, "mouthLowerDown": 0.30, "tongueOut": 0.30, "mouthUpperUp": 0.15},
-    "DD": {"jawOpen": 0.12, "mouthLowerDown": 0.35, "mouthUpperUp": 0.50, "mouthStretch": 0.15},
-    "kk": {"jawOpen": 0.18, "mouthLowerDown": 0.20, "mouthUpperUp": 0.30},
-    "CH": {"jawOpen": 0.10, "mouthFunnel": 0.40, "mouthPucker": 0.20, "mouthLowerDown": 0.10},
+    "TH": {"jawOpen": 0.11, "mouthLowerDown": 0.30, "tongueOut": 0.30, "mouthUpperUp": 0.15},
+    "DD": {"jawOpen": 0.10, "mouthLowerDown": 0.35, "mouthUpperUp": 0.50, "mouthStretch": 0.15},
+    "kk": {"jawOpen": 0.14, "mouthLowerDown": 0.20, "mouthUpperUp": 0.30},
+    "CH": {"jawOpen": 0.05, "mouthFunnel": 0.32, "mouthPucker": 0.35},
     "SS": {"jawOpen": 0.05, "mouthStretch": 0.30, "mouthSmile": 0.14, "mouthLowerDown": 0.45,
            "mouthUpperUp": 0.65},
-    "RR": {"jawOpen": 0.14, "mouthFunnel": 0.22, "mouthPucker": 0.25},
-    "aa": {"jawOpen": 0.40, "mouthLowerDown": 0.32, "mouthUpperUp": 0.62, "mouthStretch": 0.10},
-    "AO": {"jawOpen": 0.42, "mouthFunnel": 0.22, "mouthPucker": 0.15},
-    "ah": {"jawOpen": 0.28, "mouthLowerDown": 0.28, "mouthUpperUp": 0.45},
-    "E": {"jawOpen": 0.26, "mouthStretch": 0.22, "mouthSmile": 0.16, "mouthLowerDown": 0.30,
+    "RR": {"jawOpen": 0.11, "mouthFunnel": 0.22, "mouthPucker": 0.25},
+    "aa": {"jawOpen": 0.32, "mouthLowerDown": 0.32, "mouthUpperUp": 0.62, "mouthStretch": 0.10},
+    "AO": {"jawOpen": 0.34, "mouthFunnel": 0.22, "mouthPucker": 0.15},
+    "ah": {"jawOpen": 0.22, "mouthLowerDown": 0.28, "mouthUpperUp": 0.45},
+    "E": {"jawOpen": 0.21, "mouthStretch": 0.22, "mouthSmile": 0.16, "mouthLowerDown": 0.30,
           "mouthUpperUp": 0.65},
-    "ih": {"jawOpen": 0.14, "mouthStretch": 0.28, "mouthSmile": 0.24, "mouthLowerDown": 0.34,
+    "ih": {"jawOpen": 0.11, "mouthStretch": 0.28, "mouthSmile": 0.24, "mouthLowerDown": 0.34,
            "mouthUpperUp": 0.65},
-    "@": {"jawOpen": 0.19, "mouthLowerDown": 0.20, "mouthUpperUp": 0.30},
-    "ou": {"jawOpen": 0.12, "mouthFunnel": 0.25, "mouthPucker": 0.75},
+    "@": {"jawOpen": 0.15, "mouthLowerDown": 0.20, "mouthUpperUp": 0.30},
+    "ou": {"jawOpen": 0.10, "mouthFunnel": 0.20, "mouthPucker": 0.90},
 }  # fmt: skip
 # How firmly a viseme holds its shape against its neighbours, and how far it reaches (s).
 STRENGTH = {"sil": 0.6, "PP": 1.5, "FF": 3.0, "SS": 1.6, "CH": 1.8, "ou": 1.8, "aa": 1.4,
@@ -125,15 +125,28 @@ def lip_closure(parts: Sequence[Look], times: np.ndarray) -> np.ndarray:
     The ramps into and out of a closure lie outside the sound itself, as they do in speech:
     the lips meet as it begins.
     """
-    closure = np.zeros(len(times))
+    closure = _held(parts, times, "PP", 0.065)
     for part in parts:
-        if part.viseme == "PP":
+        if part.viseme == "sil" and part.end_s - part.start_s > 0.12:
+            start_s = part.start_s + 0.10 if part.start_s > 0 else -1.0
+            closure = np.maximum(closure, _ramp(times, start_s, part.end_s, 0.10))
+    return closure
+
+
+def lip_on_teeth(parts: Sequence[Look], times: np.ndarray) -> np.ndarray:
+    """(N,) how far the lower lip is drawn to the upper teeth: 1 in f and v, else 0."""
+    return _held(parts, times, "FF", 0.075)
+
+
+def _held(parts: Sequence[Look], times: np.ndarray, viseme: str, ramp_s: float) -> np.ndarray:
+    """(N,) 1 while a viseme lasts, for at least 60 ms, with ramps before and after."""
+    held = np.zeros(len(times))
+    for part in parts:
+        if part.viseme == viseme:
             middle = (part.start_s + part.end_s) / 2
             half = max(0.030, (part.end_s - part.start_s) / 2 - 0.008)
-            closure = np.maximum(closure, _ramp(times, middle - half, middle + half, 0.065))
-        if part.viseme == "sil" and part.end_s - part.start_s > 0.12:
-            closure = np.maximum(closure, _ramp(times, part.start_s + 0.10, part.end_s, 0.10))
-    return closure
+            held = np.maximum(held, _ramp(times, middle - half, middle + half, ramp_s))
+    return held
 
 
 def _outside(times: np.ndarray, start_s: float, end_s: float) -> np.ndarray:

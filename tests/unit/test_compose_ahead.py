@@ -1,0 +1,175 @@
+"""Threads that run ahead and behind: order, exceptions, and an end in every case."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from metatalk.compose.ahead import WriteBehind, read_ahead
+
+
+def running(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + 5
+    while running("read-ahead") + running("write-behind") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert running("read-ahead") == running("write-behind") == 0
+
+
+@pytest.mark.parametrize("depth", [1, 3, 100])
+def test_items_come_in_order(depth: int):
+    assert list(read_ahead(range(50), depth)) == list(range(50))
+    assert list(read_ahead([], depth)) == []
+
+
+def test_none_is_an_item():
+    assert list(read_ahead([None, 0, None], 2)) == [None, 0, None]
+
+
+def test_reading_runs_ahead_but_no_further_than_asked():
+    drawn: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(100):
+            drawn.append(number)
+            yield number
+
+    items = read_ahead(source(), 4)
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(drawn) < 6 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    assert len(drawn) == 6  # one used, four waiting, one in hand
+    items.close()  # type: ignore[attr-defined]
+
+
+def test_nothing_is_drawn_before_it_is_asked_for():
+    def source() -> Iterator[int]:
+        raise AssertionError("drawn")
+        yield 0
+
+    read_ahead(source(), 2)
+    assert running("read-ahead") == 0
+
+
+def test_an_exception_of_the_source_falls_where_it_belongs():
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("the disk is gone")
+
+    got = []
+    with pytest.raises(OSError, match="disk is gone"):
+        got.extend(read_ahead(source(), 1))
+    items = read_ahead(source(), 10)
+    assert [next(items) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="disk is gone"):
+        next(items)
+
+
+def test_stopping_early_stops_the_source():
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            number = 0
+            while True:
+                yield (number := number + 1)
+        finally:
+            closed.set()
+
+    for item in read_ahead(source(), 2):
+        if item == 5:
+            break
+    assert closed.wait(5)
+
+
+def test_an_exception_of_the_user_stops_the_source():
+    def work() -> None:
+        for item in read_ahead(range(1000), 2):
+            1 / (item - 3)
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_everything_is_written_in_order_before_leaving(depth: int):
+    written: list[int] = []
+
+    def slow(item: int) -> None:
+        time.sleep(0.001)
+        written.append(item)
+
+    with WriteBehind[int](slow, depth) as behind:
+        for item in range(30):
+            behind.put(item)
+    assert written == list(range(30))
+
+
+def test_writing_runs_beside_the_work():
+    seen: list[str] = []
+    with WriteBehind[int](lambda item: seen.append(threading.current_thread().name), 2) as behind:
+        behind.put(1)
+    assert seen == ["write-behind"]
+
+
+def test_the_last_items_exception_is_raised_on_leaving():
+    def refuse(item: int) -> None:
+        raise OSError("full")
+
+    behind = WriteBehind[int](refuse, 3)
+    with pytest.raises(OSError, match="full"), behind:
+        behind.put(1)
+
+
+def test_an_exception_is_raised_at_the_next_item_and_nothing_more_is_written():
+    written: list[int] = []
+
+    def consume(item: int) -> None:
+        if item == 3:
+            raise OSError("full")
+        written.append(item)
+
+    put = []
+
+    def work() -> None:
+        with WriteBehind[int](consume, 1) as behind:
+            for item in range(1000):
+                behind.put(item)
+                put.append(item)
+
+    with pytest.raises(OSError, match="full"):
+        work()
+    assert written == [0, 1, 2]
+    assert len(put) < 10
+
+
+def test_an_exception_of_the_work_wins_and_drops_what_waits():
+    started, go_on = threading.Event(), threading.Event()
+    written: list[int] = []
+
+    def consume(item: int) -> None:
+        started.set()
+        go_on.wait(5)
+        written.append(item)
+
+    def work() -> None:
+        with WriteBehind[int](consume, 5) as behind:
+            for item in range(4):
+                behind.put(item)
+            started.wait(5)
+            threading.Timer(0.05, go_on.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert written == [0]

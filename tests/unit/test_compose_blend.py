@@ -1,0 +1,213 @@
+"""The generated lower face, put back: masks, colours, detail and seams."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metatalk.compose.blend import (
+    Window,
+    compose_window,
+    find_window,
+    match_colours,
+    soft_mask,
+)
+from metatalk.compose.config import DriveConfig
+from metatalk.errors import ConfigError, ShapeError
+from metatalk.render.crops import apply_transforms, invert_transforms, warp_to_crop
+
+SIZE = 64
+
+
+def similarity(scale: float, angle: float, x: float, y: float) -> np.ndarray:
+    """(2, 3) frame px to crop px: about the frame point (x, y), which becomes the crop's middle."""
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn, SIZE / 2 - turn @ [x, y]])
+
+
+def photo(height: int, width: int, smooth_px: float = 2.0) -> np.ndarray:
+    """(H, W, 3) uint8 picture with structure at all scales above `smooth_px`."""
+    chance = np.random.default_rng(0)
+    noise = chance.normal(size=(height, width, 3)).astype(np.float32)
+    layers = [cv2.GaussianBlur(noise, (0, 0), s) * s for s in (smooth_px, 3 * smooth_px, 20.0)]
+    picture = sum(layers)
+    return np.clip(120 + 60 * picture / picture.std(), 0, 255).astype(np.uint8)
+
+
+def disc(radius: float = 20.0) -> np.ndarray:
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    inside = (columns - SIZE / 2) ** 2 + (rows - SIZE / 2) ** 2 < radius**2
+    return (255 * inside).astype(np.uint8)
+
+
+def own_place() -> np.ndarray:
+    """(S, S, 2) the map of a face that did not move."""
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32) + 0.5
+    return np.stack([columns, rows], -1)
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0.2, 3), st.floats(-3, 3), st.floats(-50, 250), st.floats(-50, 200),
+    st.sampled_from([(160, 120), (161, 121)]),
+)  # fmt: skip
+def test_a_window_holds_all_of_the_crop_that_lies_in_the_frame(scale, angle, x, y, frame):
+    width, height = frame
+    transform = similarity(scale, angle, x, y)
+    window = find_window(transform, SIZE, width, height)
+    inner = np.linspace(0.01, SIZE - 0.01, 12)
+    points = apply_transforms(np.stack(np.meshgrid(inner, inner), -1).reshape(-1, 2),
+                              invert_transforms(transform))  # fmt: skip
+    seen = points[((points >= 0) & (points <= (width, height))).all(1)]
+    if window is None:
+        assert len(seen) == 0
+        return
+    left, top, right, bottom = window.box
+    assert left >= 0 <= top
+    assert right <= width
+    assert bottom <= height
+    assert left % 2 == top % 2 == 0  # chroma
+    if len(seen):
+        assert (seen >= (left, top)).all()
+        assert (seen <= (right, bottom)).all()
+    assert window.scale == pytest.approx(1 / scale)
+    back = apply_transforms(np.array([[SIZE / 2, SIZE / 2]]), window.to_window)
+    np.testing.assert_allclose(back, [[x - left, y - top]], atol=1e-6)
+
+
+def test_a_crop_beside_the_frame_has_no_window():
+    for x, y in ((-500, 60), (80, 900), (700, 60), (80, -300)):
+        assert find_window(similarity(1.0, 0.0, x, y), SIZE, 160, 120) is None
+    with pytest.raises(ShapeError):
+        find_window(np.eye(3), SIZE, 160, 120)
+
+
+@pytest.mark.parametrize("feather_px", [0.0, 0.5, 3.0, 6.0])
+def test_a_soft_mask_is_zero_outside_and_one_deep_inside(feather_px):
+    mask = disc(28)
+    mask[:20] = 0
+    soft = soft_mask(mask, feather_px)
+    assert soft.dtype == np.float32
+    assert not soft[mask == 0].any()
+    assert soft.min() >= 0
+    assert soft.max() <= 1
+    assert soft[40, 32] > 0.9
+
+
+def test_a_mask_at_the_crops_border_is_soft_there_too():
+    soft = soft_mask(np.full((SIZE, SIZE), 255, np.uint8), 4.0)
+    border = np.concatenate([soft[0], soft[-1], soft[:, 0], soft[:, -1]])
+    assert border.max() < 0.05
+    assert np.abs(np.diff(soft, axis=0)).max() < 0.25  # nowhere a step
+    assert not soft_mask(np.zeros((SIZE, SIZE), np.uint8), 4.0).any()
+
+
+def test_a_soft_mask_falls_evenly():
+    soft = soft_mask(disc(28), 4.0)
+    profile = soft[32, 32:]
+    assert (np.diff(profile) <= 1e-6).all()
+    np.testing.assert_allclose(soft, soft.T, atol=1e-5)
+
+
+def test_pictures_that_match_are_left_alone():
+    filmed = photo(SIZE, SIZE).astype(np.float32) / 255
+    for strength in (0.0, 0.5, 1.0):
+        np.testing.assert_array_equal(match_colours(filmed, filmed, disc(), strength), filmed)
+
+
+def test_colours_meet_at_the_seam():
+    filmed = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    generated = filmed + np.array([0.1, -0.05, 0.0], np.float32)
+    matched = match_colours(generated, filmed, disc(), 1.0)
+    np.testing.assert_allclose(matched, filmed, atol=0.01)
+    half = match_colours(generated, filmed, disc(), 0.5)
+    np.testing.assert_allclose(half, (filmed + generated) / 2, atol=0.01)
+
+
+def test_another_mouth_does_not_tint_the_face():
+    """Only what lies around the mask says how the colours differ."""
+    filmed = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    generated = np.where(disc()[..., None] > 0, np.float32(0.1), filmed)
+    np.testing.assert_array_equal(match_colours(generated, filmed, disc(), 1.0), generated)
+
+
+@pytest.mark.parametrize(
+    ("scale", "angle", "x", "y"),
+    [(1.0, 0.0, 80.0, 60.0), (0.8, 0.3, 80.3, 61.7), (1.3, -0.2, 70.0, 55.5), (1.0, 0.0, 10, 8)],
+)
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_the_same_face_gives_the_filmed_picture(scale, angle, x, y, detail):
+    # A crop loses what is fine: that is what the detail is for.
+    frame = photo(120, 160, smooth_px=5.0 if detail == 0 else 4.0)
+    transform = similarity(scale, angle, x, y)
+    window = find_window(transform, SIZE, 160, 120)
+    assert window is not None
+    left, top, right, bottom = window.box
+    filmed = frame[top:bottom, left:right]
+    generated = warp_to_crop(frame, transform, SIZE).astype(np.float32) / 255
+    config = DriveConfig(detail=detail, detail_px=8.0)  # two pixels of this small crop
+    picture, alpha = compose_window(generated, disc(), own_place(), filmed, window, config)
+    assert picture.shape == filmed.shape
+    assert alpha.shape == filmed.shape[:2]
+    blended = alpha[..., None] * picture + (1 - alpha[..., None]) * filmed / 255.0
+    assert alpha.max() > 0.9
+    assert np.abs(blended * 255 - filmed).max() < (1.0 if detail else 2.5)
+
+
+def test_nothing_outside_the_mask_is_touched():
+    frame = photo(120, 160)
+    window = find_window(similarity(0.7, 0.2, 80, 60), SIZE, 160, 120)
+    assert window is not None
+    left, top, right, bottom = window.box
+    filmed = frame[top:bottom, left:right]
+    _, alpha = compose_window(
+        np.zeros((SIZE, SIZE, 3), np.float32), disc(), own_place(), filmed, window, DriveConfig()
+    )
+    rows, columns = np.nonzero(alpha)
+    in_crop = apply_transforms(
+        np.stack([columns + left, rows + top], -1) + 0.5, similarity(0.7, 0.2, 80, 60)
+    )
+    assert np.linalg.norm(in_crop - SIZE / 2, axis=1).max() < 20 + 2**0.5  # and a pixel
+
+
+def test_detail_comes_from_the_footage_and_only_where_it_is_known():
+    chance = np.random.default_rng(0)
+    filmed = np.clip(128 + 20 * chance.normal(size=(SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
+    carried = own_place()
+    carried[:, 32:] = np.nan
+    config = DriveConfig(detail_px=4.0)
+    picture, _ = compose_window(flat, disc(), carried, filmed, window, config)
+    known, unknown = picture[8:-8, 8:28], picture[8:-8, 36:-8]
+    assert np.isfinite(picture).all()
+    assert known.std() > 0.03
+    np.testing.assert_allclose(unknown, 0.5, atol=1e-3)
+    correlation = np.corrcoef(known.ravel(), filmed[8:-8, 8:28].ravel())[0, 1]
+    assert correlation > 0.8
+    without, _ = compose_window(flat, disc(), carried, filmed, window, DriveConfig(detail=0.0))
+    np.testing.assert_allclose(without[8:-8, 8:-8], 0.5, atol=1e-6)
+
+
+def test_detail_moves_with_the_skin():
+    filmed = photo(SIZE, SIZE, smooth_px=1.0)
+    window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
+    moved = own_place() + np.array([0.0, -6.0], np.float32)  # the skin came down by six pixels
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    here, _ = compose_window(flat, disc(), own_place(), filmed, window, DriveConfig())
+    there, _ = compose_window(flat, disc(), moved, filmed, window, DriveConfig())
+    np.testing.assert_allclose(there[20:50, 14:50], here[14:44, 14:50], atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"crf": 60}, {"batch": 0}, {"fade_frames": -1}, {"detail": 2.0}, {"feather": -0.1},
+     {"detail_px": 0.0}],
+    ids=lambda wrong: next(iter(wrong)),
+)  # fmt: skip
+def test_settings_are_checked(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        DriveConfig(**wrong)

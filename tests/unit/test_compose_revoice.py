@@ -1,0 +1,175 @@
+"""Footage revoiced frame by frame, and the fades where the face is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from face_toys import CAMERA, toy_model, toy_track
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metatalk.compose.config import DriveConfig
+from metatalk.compose.revoice import Performance, Studio, presence, revoice
+from metatalk.errors import ShapeError
+from metatalk.morphable.coefficients import PersonCoefficients
+from metatalk.neural.generator import Generator
+from metatalk.render.scene import Scene
+
+MODEL, FRAMES, SIZE = toy_model(), 5, 32
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame of the footage that notes the patch laid over it."""
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    patch: np.ndarray | None = None
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+    def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        left, top, right, bottom = box or (0, 0, self.width, self.height)
+        return self.pixels[top:bottom, left:right]
+
+    def with_patch(self, patch: np.ndarray, alpha: np.ndarray, left: int, top: int) -> Frame:
+        whole = np.zeros(self.pixels.shape[:2], np.float32)
+        whole[top : top + len(alpha), left : left + alpha.shape[1]] = alpha
+        return replace(self, alpha=whole, patch=patch)
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    torch.manual_seed(0)
+    track = toy_track(FRAMES)
+    person = PersonCoefficients(torch.zeros(3), torch.zeros(6))
+    scene = Scene(MODEL, person, CAMERA, SIZE)
+    layout = scene.measure_layout(track, 0.2)
+    transforms = scene.transforms(track, layout, 0.0, np.array([[0, FRAMES]]))
+    generator = Generator((8, 8, 8, 8)).eval().requires_grad_(False)
+    return Studio(scene, track, transforms, generator, DriveConfig(batch=2))
+
+
+def footage(frames: list[int]) -> list[Frame]:
+    picture = np.random.default_rng(0).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
+    return [Frame(np.roll(picture, frame, 1)) for frame in frames]
+
+
+def perform(frames: list[int], strength: list[float]) -> Performance:
+    expression = torch.rand(len(frames), 4, generator=torch.Generator().manual_seed(5))
+    return Performance(np.array(frames), expression, np.array(strength, np.float32))
+
+
+def test_only_the_lower_face_is_patched_and_as_strongly_as_asked(studio: Studio):
+    frames = [0, 1, 2, 3, 4, 3, 2]
+    pictures = footage(frames)
+    strength = [1.0, 1, 0, 0.5, 1, 1, 0]
+    shown = list(revoice(pictures, perform(frames, strength), studio))
+    assert len(shown) == 7
+    assert shown[2] is pictures[2]
+    assert shown[6] is pictures[6]
+    for place in (0, 1, 3, 4, 5):
+        alpha, patch = shown[place].alpha, shown[place].patch
+        assert 0.8 * strength[place] < alpha.max() <= strength[place]
+        assert alpha.mean() < 0.25
+        assert np.isfinite(patch).all()
+        assert patch.min() >= 0
+        assert patch.max() <= 1
+        low = studio.scene.anchors(studio.track.take([frames[place]]))[0]
+        rows, columns = np.nonzero(alpha)
+        assert rows.min() > low[:, 1].min() - 25
+        assert columns.min() > low[:, 0].min() - 25
+        assert columns.max() < low[:, 0].max() + 25
+
+
+def test_batches_do_not_change_the_picture(studio: Studio):
+    frames, strength = [0, 1, 2, 3, 4], [1.0, 0.0, 1.0, 1.0, 1.0]
+    whole = replace(studio, config=replace(studio.config, batch=8))
+    performance = perform(frames, strength)
+    for small, large in zip(
+        revoice(footage(frames), performance, studio),
+        revoice(footage(frames), performance, whole),
+        strict=True,
+    ):
+        if small.patch is not None:
+            # noise footage: OpenCV's places are whole 32nds of a pixel, whichever way they round
+            np.testing.assert_allclose(small.patch, large.patch, atol=0.02)
+            np.testing.assert_array_equal(small.alpha, large.alpha)
+
+
+def test_another_mouth_gives_another_picture_but_the_same_mask(studio: Studio):
+    one, other = perform([2], [1.0]), perform([2], [1.0])
+    open_mouth = replace(other, expression=torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    (first,), (second,) = (list(revoice(footage([2]), each, studio)) for each in (one, open_mouth))
+    np.testing.assert_array_equal(first.alpha, second.alpha)
+    assert np.abs(first.patch - second.patch).max() > 1e-3
+
+
+def test_a_crop_beside_the_frame_leaves_the_picture(studio: Studio):
+    away = studio.transforms.copy()
+    away[..., 2] += 1e4
+    pictures = footage([0, 1, 2])
+    performance = perform([0, 1, 2], [1.0, 1.0, 1.0])
+    shown = list(revoice(pictures, performance, replace(studio, transforms=away)))
+    assert all(a is b for a, b in zip(shown, pictures, strict=True))
+
+
+def test_footage_is_drawn_as_it_is_needed(studio: Studio):
+    drawn: list[int] = []
+
+    def source():
+        for number, picture in enumerate(footage([0, 1, 2, 3, 4])):
+            drawn.append(number)
+            yield picture
+
+    shown = revoice(source(), perform([0, 1, 2, 3, 4], [0.0] * 5), studio)
+    next(shown)
+    assert drawn == [0, 1]  # one batch
+
+
+def test_a_performance_checks_its_shapes():
+    with pytest.raises(ShapeError, match="strength"):
+        Performance(np.arange(3), torch.zeros(3, 4), np.ones(4, np.float32))
+    with pytest.raises(ShapeError, match="expression"):
+        Performance(np.arange(3), torch.zeros(2, 4), np.ones(3, np.float32))
+
+
+def test_the_new_face_fades_where_the_track_is_lost():
+    has_face = np.array([1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1], bool)
+    strength = presence(has_face, np.array([[0, 11]]), 3)
+    assert strength.dtype == np.float32
+    assert strength.tolist() == [1, 1, 0.75, 0.5, 0.25, 0, 0, 0.25, 0.5, 0.75, 1]
+
+
+def test_a_cut_needs_no_fade():
+    has_face = np.array([1, 1, 1, 0, 0, 0], bool)
+    strength = presence(has_face, np.array([[0, 3], [3, 6]]), 4)
+    assert strength.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_no_fade_is_a_switch():
+    has_face = np.array([1, 0, 1, 1], bool)
+    assert presence(has_face, np.array([[0, 4]]), 0).tolist() == [1, 0, 1, 1]
+    assert presence(np.ones(3, bool), np.array([[0, 3]]), 4).tolist() == [1, 1, 1]
+    assert presence(np.zeros(3, bool), np.array([[0, 3]]), 4).tolist() == [0, 0, 0]
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=30), st.integers(0, 5), st.integers(1, 29))
+def test_presence_counts_frames_to_the_nearest_loss(seen: list[bool], fade: int, cut: int):
+    total = len(seen)
+    shots = [[0, cut], [cut, total]] if cut < total else [[0, total]]
+    strength = presence(np.array(seen), np.array(shots), fade)
+    for first, end in shots:
+        lost = [frame for frame in range(first, end) if not seen[frame]]
+        for frame in range(first, end):
+            away = min((abs(frame - other) for other in lost), default=np.inf)
+            assert strength[frame] == pytest.approx(min(away / (fade + 1), 1.0))

@@ -1,0 +1,185 @@
+"""Landmark residuals: every derivative against automatic differentiation, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from face_toys import CAMERA, FREE, toy_clip, toy_model
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from metatalk.fitting.config import FitConfig
+from metatalk.fitting.residuals import (
+    FACING_FLOOR,
+    LandmarkBasis,
+    Residuals,
+    Unknowns,
+    landmark_basis,
+    landmark_residuals,
+)
+from metatalk.fitting.solver import rotation_from_vector
+from metatalk.landmarks.points import IBUG68, MEDIAPIPE478
+from metatalk.morphable.pose import euler_to_matrix
+
+MODEL, FRAMES = toy_model(), 3
+CLIP = toy_clip(MODEL, FRAMES, torch.tensor([0.8, -0.5, 0.3]))
+CENTRE = torch.tensor([CAMERA.width / 2, CAMERA.height / 2], dtype=torch.float64)
+
+
+def in_double(basis: LandmarkBasis) -> LandmarkBasis:
+    doubled = {
+        field.name: value.double() if value.is_floating_point() else value
+        for field in fields(basis)
+        if isinstance(value := getattr(basis, field.name), Tensor)
+    }
+    return replace(basis, **doubled)
+
+
+BASIS = in_double(landmark_basis(MODEL, FREE))
+
+
+def off_truth() -> tuple[Unknowns, Tensor]:
+    """A state some millimetres and degrees from the truth, and the truth's pixels."""
+    chance = torch.Generator().manual_seed(1)
+    near = lambda *shape: torch.randn(*shape, generator=chance, dtype=torch.float64)  # noqa: E731
+    track = CLIP.track
+    state = Unknowns(
+        CLIP.person.identity.double() + 0.3 * near(3),
+        torch.tensor(CAMERA.focal_px * 1.1, dtype=torch.float64),
+        track.expression.double() + 0.1 * near(FRAMES, 4),
+        euler_to_matrix(track.rotation.double() + 0.05 * near(FRAMES, 3)),
+        track.translation.double() + 5 * near(FRAMES, 3),
+    )
+    return state, torch.from_numpy(CLIP.landmarks.points[..., :2]).double()
+
+
+def residuals_at(state: Unknowns, targets: Tensor, shared: bool = True) -> Residuals:
+    return landmark_residuals(BASIS, state, targets, CENTRE, FREE.robust_mm, shared)
+
+
+def offsets(
+    state: Unknowns, targets: Tensor, turn: Tensor, move: Tensor, face: Tensor, person: Tensor
+) -> Tensor:
+    """(T, L + P, 2) unweighted mm of landmarks and lip gaps, from first principles.
+
+    The millimetres in a pixel are those of the state: the solver holds them for a step.
+    """
+    scale = state.translation[:, 2] / state.focal_px
+    model = BASIS.points(state.identity + person[:-1], state.expression + face)
+    rotation = rotation_from_vector(turn) @ state.rotation
+    points = torch.einsum("tij,tlj->tli", rotation, model) + (state.translation + move)[:, None]
+    focal = state.focal_px * person[-1].exp()
+    pixels = focal * points[..., :2] / points[..., 2:] + CENTRE
+    own = (pixels - targets) * scale[:, None, None]
+    return torch.cat((own, own[:, BASIS.upper] - own[:, BASIS.lower]), 1)
+
+
+def test_values_are_weighted_millimetres():
+    state, targets = off_truth()
+    found = residuals_at(state, targets)
+    zeros = [torch.zeros(n, dtype=torch.float64) for n in (3, 3, 4)]
+    turn, move, face = (zero.expand(FRAMES, -1) for zero in zeros)
+    own = offsets(state, targets, turn, move, face, torch.zeros(4, dtype=torch.float64))
+    torch.testing.assert_close(found.error_mm, own[:, :68].norm(dim=-1))
+    weights = found.values.reshape(FRAMES, -1, 2) / own
+    torch.testing.assert_close(weights[..., 0], weights[..., 1])  # both axes count alike
+    assert (weights > 0).all()
+    assert weights[:, :68].square().max() <= FREE.lip_weight
+
+
+def test_derivatives_are_those_of_autograd():
+    state, targets = off_truth()
+    found = residuals_at(state, targets)
+    at = [torch.zeros(FRAMES, n, dtype=torch.float64) for n in (3, 3, 4)]
+    at.append(torch.zeros(4, dtype=torch.float64))
+    own = offsets(state, targets, *at)
+    weights = (found.values.reshape(own.shape) / own).flatten(1).unsqueeze(-1)  # (T, 2R, 1)
+    slopes = torch.autograd.functional.jacobian(
+        lambda *change: offsets(state, targets, *change).flatten(1), tuple(at)
+    )
+    for frame in range(FRAMES):  # a frame's residuals depend on its own unknowns
+        turn, move, face = (slope[frame, :, frame] for slope in slopes[:3])
+        torch.testing.assert_close(
+            found.pose[frame], weights[frame] * torch.cat((turn, move), -1), atol=1e-9, rtol=1e-7
+        )
+        torch.testing.assert_close(
+            found.expression[frame], weights[frame] * face, atol=1e-9, rtol=1e-7
+        )
+    torch.testing.assert_close(found.shared, weights * slopes[3], atol=1e-9, rtol=1e-7)
+
+
+def test_shared_derivatives_are_left_out_where_not_wanted():
+    state, targets = off_truth()
+    with_shared, without = residuals_at(state, targets), residuals_at(state, targets, False)
+    assert without.shared.shape == (*with_shared.shared.shape[:2], 0)
+    assert without.values.equal(with_shared.values)
+    assert without.pose.equal(with_shared.pose)
+
+
+def test_no_error_at_the_truth():
+    track = CLIP.track
+    state = Unknowns(
+        CLIP.person.identity.double(),
+        torch.tensor(CAMERA.focal_px, dtype=torch.float64),
+        track.expression.double(),
+        euler_to_matrix(track.rotation.double()),
+        track.translation.double(),
+    )
+    found = residuals_at(state, off_truth()[1])
+    assert found.error_mm.max() < 1e-3  # the targets are float32
+    assert found.values.abs().max() < 1e-2
+
+
+def test_a_stray_landmark_counts_for_less():
+    state, targets = off_truth()
+    before = residuals_at(state, targets)
+    targets[0, 5] += 200.0  # px
+    after = residuals_at(state, targets)
+    assert after.error_mm[0, 5] > 100
+    slope = lambda found: found.pose.reshape(FRAMES, -1, 2, 6)[0, 5].norm()  # noqa: E731
+    assert slope(after) < 0.01 * slope(before)
+
+
+def test_landmarks_that_look_away_hardly_count():
+    state, targets = off_truth()
+    behind = replace(state, rotation=euler_to_matrix(torch.tensor([[0.0, 3.14, 0.0]] * 3).double()))
+    weights = lambda found: found.pose.reshape(FRAMES, -1, 2, 6)[:, :68, 0, 3]  # noqa: E731
+    robust = lambda found: 1 / (1 + (found.error_mm / FREE.robust_mm) ** 2)  # noqa: E731
+    away, front = residuals_at(behind, targets), residuals_at(state, targets)
+    share = (weights(away) / robust(away)) / (weights(front) / robust(front))
+    assert (share.square() < 2 * FACING_FLOOR / 0.3).all()
+
+
+def test_gaze_is_not_read_from_lids():
+    basis = landmark_basis(MODEL, FREE)
+    assert not basis.expression[3].any()  # eyeLookUpLeft
+    assert all(unit.any() for unit in basis.expression[:3])
+
+
+@pytest.mark.parametrize("groups", [IBUG68, MEDIAPIPE478], ids=lambda groups: groups.layout)
+def test_weights_and_lip_pairs_of_a_layout(groups):
+    landmarks = torch.zeros(groups.count, dtype=torch.long)
+    model = replace(
+        MODEL,
+        landmark_triangles=landmarks,
+        landmark_weights=torch.full((groups.count, 3), 1 / 3),
+        landmark_layout=groups.layout,
+    )
+    config = FitConfig()
+    basis = landmark_basis(model, config)
+    assert (basis.weights[list(groups.lips)] == config.lip_weight).all()
+    assert (basis.weights[list(groups.brows)] == 1).all()
+    assert (basis.weights[list(groups.jaw)] == config.contour_weight).all()
+    assert not basis.weights[list(groups.right_iris + groups.left_iris)].any()
+    pairs = set(zip(basis.upper.tolist(), basis.lower.tolist(), strict=True))
+    assert groups.lip_gap in pairs
+    assert len(pairs) == len(groups.lips_inner) // 2 - 1
+    assert {point for pair in pairs for point in pair} <= set(groups.lips_inner)
+
+
+def test_rotation_vectors_are_those_of_scipy():
+    vectors = torch.randn(20, 3, dtype=torch.float64)
+    expected = torch.from_numpy(Rotation.from_rotvec(vectors.numpy()).as_matrix())
+    torch.testing.assert_close(rotation_from_vector(vectors), expected)
