@@ -9,7 +9,8 @@ from metatalk.a2e.features import column_level_db, speech_columns
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND, HOP, WINDOW
 from metatalk.shapes import check_shape
 
-_HOLD_S = 0.2  # a mouth moves this long before and after its sound
+_LEAD_S = 0.2  # a mouth opens up to this long before its sound,
+_TRAIL_S = 0.08  # and is shut again this long after
 _FADE_S = 0.06  # standard deviation of the way into and out of rest
 _LONGEST_CLICK = WINDOW // HOP  # columns in which one loud sample is heard
 _LEAST_REST_S = 0.3  # of pauses in the footage, to learn the rest from
@@ -23,10 +24,13 @@ def speaking_gate(mel: np.ndarray) -> np.ndarray:
         mel: (80, M) mel units.
 
     Returns:
-        (M,) float32 from 0, a pause, to 1, within a fifth of a second of speech; no jumps.
+        (M,) float32 from 0, a pause, to 1: from a fifth of a second before a sound to a tenth
+        after it; no jumps.
     """
     speech = _drop_clicks(speech_columns(mel)).astype(np.float32)
-    near = maximum_filter1d(speech, 2 * int(_HOLD_S * COLUMNS_PER_SECOND) + 1, mode="nearest")
+    lead, trail = (round(hold * COLUMNS_PER_SECOND) for hold in (_LEAD_S, _TRAIL_S))
+    size = lead + trail + 1  # the window reaches `trail` columns back and `lead` ahead
+    near = maximum_filter1d(speech, size, mode="nearest", origin=trail - size // 2)
     return gaussian_filter1d(near, _FADE_S * COLUMNS_PER_SECOND, mode="nearest")
 
 

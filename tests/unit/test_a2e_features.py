@@ -17,8 +17,9 @@ from metatalk.a2e.features import (
     normalise_mel,
     speech_columns,
 )
+from metatalk.a2e.rest import speaking_gate
 from metatalk.errors import ConfigError
-from metatalk.lipsync.mel import SILENCE, wav2lip_mel
+from metatalk.lipsync.mel import BANDS, SILENCE, wav2lip_mel
 
 OFF = AugmentConfig(1.0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -138,3 +139,14 @@ def test_more_footage_bears_more_steps() -> None:
     config = A2EConfig(steps=100)
     assert config.steps_for(16) == 100
     assert config.steps_for(64) == 200
+
+
+def test_the_gate_leads_the_sound_and_trails_it_less() -> None:
+    mel = np.full((BANDS, 240), SILENCE, np.float32)
+    mel[:, 100:140] = 1.0
+    gate = speaking_gate(mel)
+    open_columns = np.flatnonzero(gate > 0.5)
+    assert 100 - open_columns[0] == pytest.approx(16, abs=2)  # 0.2 s at 80 columns a second
+    assert open_columns[-1] - 139 == pytest.approx(6, abs=2)  # 0.08 s
+    assert gate[:60].max() < 1e-3
+    assert gate[180:].max() < 1e-3
