@@ -26,9 +26,8 @@ _LIBRARIES = (
     ("numba", True, "the rasteriser"),
     ("anny", True, "building the default face model"),
     ("face-alignment", False, "the papers' 68 landmarks: pip install 'metatalk[faces68]'"),
-    ("pytorch3d", False, "a faster rasteriser on CUDA: see its own installation page"),
 )
-_BFM_ADDS = "the papers' face model, for research: third_party/bfm/README.md"
+_BFM_ADDS = "the papers' face model, for research; this version does not read it yet"
 _TEACHER_ADDS = (
     "a Wav2Lip teacher for voices unlike the actor's own: pseudo.checkpoint=FILE pseudo.corpus=DIR"
 )

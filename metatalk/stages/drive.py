@@ -43,7 +43,7 @@ from metatalk.stages.train_renderer import choose_device
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file
-from metatalk.workspace.footage import find_footage
+from metatalk.workspace.footage import find_footage, is_footage
 from metatalk.workspace.ledger import Entry, read_ledger
 from metatalk.workspace.manifest import Metrics, write_json
 
@@ -124,12 +124,9 @@ def _open_footage(
     rerun: frozenset[str],
     progress_factory: ProgressFactory,
 ) -> Footage:
-    own = find_footage(folder.root) if target is None else None
-    if own is not None:
-        clip, root = own, folder.root
-    else:
-        assert target is not None
-        clip, root = target, folder.root / "targets" / digest_file(target)[-16:]
+    clip, root = target or find_footage(folder.root), folder.root
+    if target is not None and not is_footage(folder.root, target):
+        root = folder.root / "targets" / digest_file(target)[-16:]
         sources = {"clip": target, "actor": folder.path("fit")}
         run_stages([INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory)
     artefacts = ActorFolder(root)

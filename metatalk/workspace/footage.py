@@ -51,3 +51,11 @@ def find_footage(root: Path) -> Path:
             "put that one back, or give a clip as --target",
         )
     return clip
+
+
+def is_footage(root: Path, clip: Path) -> bool:
+    """Whether a clip is the one that the actor was trained on, wherever it lies now."""
+    note = root / FILE
+    if not note.is_file():
+        return False
+    return digest_file(clip) == json.loads(note.read_text(encoding="utf-8"))["digest"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metatalk.errors import MediaError
-from metatalk.workspace.footage import FILE, find_footage, remember_footage
+from metatalk.workspace.footage import FILE, find_footage, is_footage, remember_footage
 
 
 @pytest.fixture
@@ -69,3 +69,14 @@ def test_a_clip_that_is_another_now(root: Path, footage: Path):
     with pytest.raises(MediaError, match="not the file") as caught:
         find_footage(root)
     assert "--target" in caught.value.remedy
+
+
+def test_the_training_clip_is_known_wherever_it_lies(tmp_path: Path) -> None:
+    clip, moved, other = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
+    clip.write_bytes(b"one")
+    other.write_bytes(b"two")
+    assert not is_footage(tmp_path / "actor", clip)
+    remember_footage(tmp_path / "actor", clip)
+    clip.rename(moved)
+    assert is_footage(tmp_path / "actor", moved)
+    assert not is_footage(tmp_path / "actor", other)
