@@ -75,6 +75,7 @@ def test_the_training_clip_is_known_wherever_it_lies(tmp_path: Path) -> None:
     clip, moved, other = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
     clip.write_bytes(b"one")
     other.write_bytes(b"two")
+    (tmp_path / "actor").mkdir()
     assert not is_footage(tmp_path / "actor", clip)
     remember_footage(tmp_path / "actor", clip)
     clip.rename(moved)
