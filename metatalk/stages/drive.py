@@ -62,6 +62,16 @@ class Footage:
     camera: Camera
 
 
+@dataclass(frozen=True, eq=False)
+class Drive:
+    """One result, before it is drawn."""
+
+    footage: Footage
+    plan: FramePlan
+    performance: Performance
+    studio: Studio
+
+
 def drive_actor(
     actor: Path,
     audio: Path,
@@ -89,32 +99,49 @@ def drive_actor(
         MetatalkError: whatever the user can mend.
     """
     folder = ActorFolder(actor)
-    for stage in ("fit", "render", "train_a2e", "train_renderer"):
-        folder.require(stage)
-    sound_s = audio_duration(audio)
-    footage = _open_footage(folder, target, config, rerun, progress_factory)
-    plan = plan_frames(footage.index, sound_s, config.drive.length)
-    studio = _open_studio(folder, footage, config)
-    performance = _perform(folder, footage, audio, plan, config)
-    started = time.monotonic()
+    drive = prepare_drive(actor, audio, target, config, rerun, progress_factory)
+    plan, started = drive.plan, time.monotonic()
     with (
         folder.lock(shared=True),
         disk_errors_remedied(output.parent),
         progress_factory("drive") as progress,
     ):
         output.parent.mkdir(parents=True, exist_ok=True)
-        with _open_writer(output, audio, footage, plan, config) as writer:
-            _stream(footage, plan, performance, studio, writer, progress)
+        with _open_writer(output, audio, drive, config) as writer:
+            _stream(drive, writer, progress)
         _write_ledger(folder, output, audio)
     seconds = time.monotonic() - started
     return {
         "output": str(output),
         "frames": len(plan),
-        "duration_s": float(plan.seconds()[-1] + 1 / footage.index.rate),
-        "filmed_frames": int((performance.strength == 0).sum()),
+        "duration_s": float(plan.seconds()[-1] + 1 / drive.footage.index.rate),
+        "filmed_frames": int((drive.performance.strength == 0).sum()),
         "seconds": seconds,
         "fps": len(plan) / max(seconds, 1e-6),
     }
+
+
+def prepare_drive(
+    actor: Path,
+    audio: Path,
+    target: Path | None,
+    config: Config,
+    rerun: frozenset[str] = frozenset(),
+    progress_factory: ProgressFactory = silent_progress,
+) -> Drive:
+    """Do all that comes before the first frame; arguments and errors as in `drive_actor`.
+
+    Returns:
+        What is to be shown, and everything it takes to draw it.
+    """
+    folder = ActorFolder(actor)
+    for stage in ("fit", "render", "train_a2e", "train_renderer"):
+        folder.require(stage)
+    sound_s = audio_duration(audio)
+    footage = _open_footage(folder, target, config, rerun, progress_factory)
+    plan = plan_frames(footage.index, sound_s, config.drive.length)
+    performance = _perform(folder, footage, audio, plan, config)
+    return Drive(footage, plan, performance, _open_studio(folder, footage, config))
 
 
 def _open_footage(
@@ -175,9 +202,8 @@ def _perform(
     return Performance(plan.frames, expression, strength[plan.frames])
 
 
-def _open_writer(
-    output: Path, audio: Path, footage: Footage, plan: FramePlan, config: Config
-) -> VideoWriter:
+def _open_writer(output: Path, audio: Path, drive: Drive, config: Config) -> VideoWriter:
+    footage, plan = drive.footage, drive.plan
     info = probe_video(footage.clip)
     whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
     tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
@@ -199,18 +225,12 @@ def _open_writer(
     )
 
 
-def _stream(
-    footage: Footage,
-    plan: FramePlan,
-    performance: Performance,
-    studio: Studio,
-    writer: VideoWriter,
-    progress: Progress,
-) -> None:
+def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:
     """Decode, revoice and encode side by side; memory holds a few frames of each."""
+    plan, footage = drive.plan, drive.footage
     source = read_pictures_in_order(footage.clip, plan.frames.tolist(), footage.index)
     with WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING) as behind:
-        pictures = revoice(read_ahead(source, WAITING), performance, studio)
+        pictures = revoice(read_ahead(source, WAITING), drive.performance, drive.studio)
         for done, (picture, pts) in enumerate(zip(pictures, plan.pts.tolist(), strict=True)):
             behind.put((picture, pts))
             progress(done + 1, len(plan))
