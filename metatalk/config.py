@@ -68,6 +68,22 @@ def load_config(
     return _build(merged)
 
 
+def load_settings(sections: Mapping[str, Any]) -> Config:
+    """Build a configuration from plain values, such as a manifest keeps.
+
+    Args:
+        sections: plain values by section name; what is left out has the schema's default.
+
+    Returns:
+        The configuration, complete and checked.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or range.
+    """
+    merged = OmegaConf.structured(Config)
+    return _build(_merge(merged, OmegaConf.create(dict(sections)), "stored settings"))
+
+
 def preset_names() -> list[str]:
     """Names of the shipped presets, the test suite's own left out."""
     folder = _preset_folder()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from metatalk.compose.ahead import WriteBehind, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
 from metatalk.compose.revoice import Performance, Studio, presence, revoice
 from metatalk.config import Config
+from metatalk.errors import MediaError
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.media.audio import audio_duration, read_sound
 from metatalk.media.ordered import read_pictures_in_order
@@ -27,6 +31,7 @@ from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.neural.generator import build_generator
 from metatalk.neural.infer import prepare_for_rendering
 from metatalk.render.scene import Scene
+from metatalk.stages.actor import actor_config, require_trained
 from metatalk.stages.artefacts import (
     load_crop_plan,
     load_index,
@@ -34,7 +39,7 @@ from metatalk.stages.artefacts import (
     load_mouth,
     load_weights,
 )
-from metatalk.stages.face_model import open_face_model
+from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT_TARGET
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
@@ -42,12 +47,14 @@ from metatalk.stages.stage import Progress, ProgressFactory, run_stages, silent_
 from metatalk.stages.train_renderer import choose_device
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import find_footage, is_footage
 from metatalk.workspace.ledger import Entry, read_ledger
 from metatalk.workspace.manifest import Metrics, write_json
 
 LOG = logging.getLogger(__name__)
+CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
 WAITING = 6  # decoded and finished frames that may wait on either side of the networks
 
 
@@ -99,17 +106,15 @@ def drive_actor(
         MetatalkError: whatever the user can mend.
     """
     folder = ActorFolder(actor)
-    drive = prepare_drive(actor, audio, target, config, rerun, progress_factory)
-    plan, started = drive.plan, time.monotonic()
-    with (
-        folder.lock(shared=True),
-        disk_errors_remedied(output.parent),
-        progress_factory("drive") as progress,
-    ):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with _open_writer(output, audio, drive, config) as writer:
-            _stream(drive, writer, progress)
-        _write_ledger(folder, output, audio)
+    require_output(output, [audio, *([target] if target else [])])
+    with folder.lock(shared=True):
+        drive = prepare_drive(actor, audio, target, config, rerun, progress_factory)
+        require_output(output, [drive.footage.clip])
+        plan, started = drive.plan, time.monotonic()
+        with disk_errors_remedied(output.parent), progress_factory("drive") as progress:
+            with _open_writer(output, audio, drive, config) as writer:
+                _stream(drive, writer, progress)
+            _write_ledger(folder, output, audio, drive.footage.clip)
     seconds = time.monotonic() - started
     return {
         "output": str(output),
@@ -119,6 +124,35 @@ def drive_actor(
         "seconds": seconds,
         "fps": len(plan) / max(seconds, 1e-6),
     }
+
+
+def require_output(output: Path, sources: Sequence[Path]) -> None:
+    """Check before any work that the result can be written where it is wanted.
+
+    Args:
+        output: the video to be.
+        sources: files that it must not replace.
+
+    Raises:
+        MediaError: another container, a folder in its place, a place that cannot be written,
+            or one of the sources.
+    """
+    if output.suffix.lower() not in CONTAINERS:
+        raise MediaError(
+            f"{output}: no container is known by this ending", f"use {', '.join(CONTAINERS)}"
+        )
+    if any(output.resolve() == source.resolve() for source in sources):
+        raise MediaError(f"{output} is one of the files to work from", "give -o another name")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise MediaError(
+            f"{output.parent} cannot be written: {error.strerror}", "give -o another place"
+        ) from error
+    if output.is_dir():
+        raise MediaError(f"{output} is a folder", "give -o the name of a file")
 
 
 def prepare_drive(
@@ -135,8 +169,8 @@ def prepare_drive(
         What is to be shown, and everything it takes to draw it.
     """
     folder = ActorFolder(actor)
-    for stage in ("fit", "render", "train_a2e", "train_renderer"):
-        folder.require(stage)
+    require_trained(folder)
+    config = actor_config(folder, config)
     sound_s = audio_duration(audio)
     footage = _open_footage(folder, target, config, rerun, progress_factory)
     plan = plan_frames(footage.index, sound_s, config.drive.length)
@@ -154,7 +188,8 @@ def _open_footage(
     clip, root = target or find_footage(folder.root), folder.root
     if target is not None and not is_footage(folder.root, target):
         root = folder.root / "targets" / digest_file(target)[-16:]
-        sources = {"clip": target, "actor": folder.path("fit")}
+        card = face_model_card(config.fit.face_model, config.landmarks)
+        sources = {"clip": target, "actor": folder.path("fit"), "face_model": card}
         run_stages([INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory)
     artefacts = ActorFolder(root)
     _, track, camera = load_coefficients(artefacts.path("fit") / "coefficients.npz")
@@ -236,14 +271,12 @@ def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:
             progress(done + 1, len(plan))
 
 
-def _write_ledger(folder: ActorFolder, output: Path, audio: Path) -> None:
+def _write_ledger(folder: ActorFolder, output: Path, audio: Path, clip: Path) -> None:
     """Say beside the result what it is made of and under which terms."""
-    entries = [
-        *read_ledger(folder.root),
-        Entry("speech", audio.name, "the user's own", digest_file(audio)),
-    ]
-    write_json(
-        output.with_name(output.name + ".ledger.json"),
-        {"synthetic": True, "made_with": f"metatalk {__version__}",
-         "entries": [asdict(entry) for entry in entries]},
-    )  # fmt: skip
+    entries = read_ledger(folder.root)
+    if not is_consented(entries, digest_file(clip)) and not is_footage(folder.root, clip):
+        entries.append(footage_entry(clip, digest_file(clip), None, date.today()))
+    entries.append(Entry("speech", audio.name, "the user's own", digest_file(audio)))
+    facts = {"synthetic": True, "made_with": f"metatalk {__version__}"}
+    ledger = output.with_name(output.name + ".ledger.json")
+    write_json(ledger, {**facts, "entries": [asdict(entry) for entry in entries]})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import zipfile
 from pathlib import Path
 
-from metatalk.errors import MissingAssetError
+from metatalk.errors import MissingAssetError, ShapeError
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.morphable.model import MorphableModel, load_model, save_model
 
@@ -38,15 +39,56 @@ def open_face_model(name: str, landmarks: LandmarksConfig) -> MorphableModel:
         MissingAssetError: no such source, or its package or files are missing.
     """
     path = face_model_path(name, landmarks)
-    if path.is_file():
+    try:
         return load_model(path)
-    LOG.info("building the %s face model, once, into %s", name, path)
+    except FileNotFoundError:
+        LOG.info("building the %s face model, once, into %s", name, path)
+    except (OSError, ValueError, zipfile.BadZipFile, ShapeError) as error:
+        LOG.warning("%s cannot be read (%s): building the face model again", path, error)
     model = _build(landmarks)
+    try:
+        _keep(path, model)
+    except OSError as error:
+        raise MissingAssetError(
+            f"the face model cannot be kept in {path.parent}: {error.strerror}",
+            "set METATALK_CACHE to a folder that can be written",
+        ) from error
+    return model
+
+
+def _keep(path: Path, model: MorphableModel) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.npz")  # several processes may build at once
     save_model(partial, model)
     partial.replace(path)
-    return model
+
+
+def face_model_card(name: str, landmarks: LandmarksConfig) -> Path:
+    """A small file that says which face model this is: a source of every stage that uses one.
+
+    The model itself would not do: rebuilt on another machine its numbers may differ in the last
+    digit, and every actor would be stale there.
+
+    Args:
+        name: the source, as `fit.face_model` names it.
+        landmarks: which detector the landmarks come from.
+
+    Returns:
+        The file; written if need be.
+
+    Raises:
+        MissingAssetError: no such source, or nowhere to keep it.
+    """
+    card = face_model_path(name, landmarks).with_suffix(".txt")
+    try:
+        card.parent.mkdir(parents=True, exist_ok=True)
+        card.write_text(card.stem + "\n", encoding="utf-8")
+    except OSError as error:
+        raise MissingAssetError(
+            f"{card.parent} cannot be written: {error.strerror}",
+            "set METATALK_CACHE to a folder that can be written",
+        ) from error
+    return card
 
 
 def face_model_path(name: str, landmarks: LandmarksConfig) -> Path:

@@ -55,7 +55,7 @@ def compute(
     }
 
 
-READS = ("clip", "ingest", "landmarks")
+READS = ("clip", "ingest", "landmarks", "face_model")
 FIT = Stage("fit", reads=READS, revision=1, compute=compute, section="fit", also=("landmarks",))
 FIT_TARGET = Stage(  # another clip of a known actor
     "fit", reads=(*READS, "actor"), revision=1, compute=compute, section="fit", also=("landmarks",)

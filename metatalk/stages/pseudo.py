@@ -55,9 +55,9 @@ def compute(
 
 
 READS = ("clip", "ingest", "landmarks", "fit")
+TAUGHT = (*READS, "checkpoint", "corpus", "face_model")
 ALSO = ("fit", "landmarks", "device")
 PSEUDO = Stage("pseudo", READS, 1, compute, section="pseudo", also=ALSO, resumable=True)
 PSEUDO_TAUGHT = Stage(  # with `teacher_sources`
-    "pseudo", (*READS, "checkpoint", "corpus"), 1, compute, section="pseudo", also=ALSO,
-    resumable=True,
-)  # fmt: skip
+    "pseudo", TAUGHT, 1, compute, section="pseudo", also=ALSO, resumable=True
+)

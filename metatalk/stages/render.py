@@ -87,7 +87,7 @@ def _draw(
 
 RENDER = Stage(
     "render",
-    reads=("clip", "landmarks", "fit"),
+    reads=("clip", "landmarks", "fit", "face_model"),
     revision=1,
     compute=compute,
     section="render",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metatalk.config import Config
-from metatalk.stages.face_model import open_face_model
+from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
@@ -46,7 +46,9 @@ def train_actor(
     Raises:
         MetatalkError: whatever the user can mend, see `run_stages` and the stages.
     """
-    stages, sources = _up_to(last), {"clip": clip}
+    stages = _up_to(last)
+    card = face_model_card(config.fit.face_model, config.landmarks)
+    sources = {"clip": clip, "face_model": card}
     if PSEUDO in stages and (taught := teacher_sources(config.pseudo, actor)):
         stages, sources = [_or_taught(stage) for stage in stages], {**sources, **taught}
     metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)

@@ -84,8 +84,8 @@ def _taught(said: Utterance, space: MouthSpace) -> Footage:
 
 TRAIN_A2E = Stage(
     "train_a2e",
-    reads=("ingest", "landmarks", "fit", "pseudo"),
-    revision=1,
+    reads=("ingest", "landmarks", "fit", "pseudo", "face_model"),
+    revision=2,
     compute=compute,
     section="a2e",
     also=("fit", "landmarks", "seed"),

@@ -1,0 +1,74 @@
+"""A trained actor as drive needs it: artefacts of one piece, and the settings that made them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from metatalk.config import Config, load_settings
+from metatalk.errors import MissingAssetError, StaleArtefactError
+from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.manifest import Manifest
+
+# Each pair: a stage, and one that was computed from it.
+BELONG = (
+    ("fit", "render"),
+    ("fit", "train_a2e"),
+    ("render", "train_renderer"),
+)
+NEEDED = ("ingest", "landmarks", "fit", "render", "train_a2e", "train_renderer")
+
+
+def require_trained(folder: ActorFolder) -> None:
+    """Check that an actor is whole and of one piece.
+
+    Args:
+        folder: the actor.
+
+    Raises:
+        MissingAssetError: a stage has not been computed.
+        StaleArtefactError: a stage was computed anew and what follows from it was not.
+    """
+    for stage in NEEDED:
+        folder.require(stage)
+    for earlier, later in BELONG:
+        if _manifest(folder, later).cause.inputs[earlier] != _manifest(folder, earlier).outputs:
+            raise StaleArtefactError(
+                f"{later} was learned from another {earlier} than the one that is there now",
+                f"metatalk train CLIP --actor {folder.root} --rerun {later}",
+            )
+
+
+def actor_config(folder: ActorFolder, asked: Config) -> Config:
+    """The settings an actor is driven with.
+
+    What shaped the networks and crops is as it was trained, whatever preset is asked for now;
+    what only matters while driving is as asked.
+
+    Args:
+        folder: the actor, trained.
+        asked: the settings of this run.
+
+    Returns:
+        Both put together.
+    """
+    trained: dict[str, Any] = {}
+    for stage in ("fit", "render", "train_a2e", "train_renderer"):
+        trained |= _manifest(folder, stage).cause.settings
+    sections = ("fit", "landmarks", "render", "a2e", "neural")
+    made = load_settings({name: trained[name] for name in sections})
+    a2e = replace(made.a2e, amplitude=asked.a2e.amplitude, smooth_s=asked.a2e.smooth_s)
+    landmarks = replace(made.landmarks, face=asked.landmarks.face)
+    return replace(
+        asked, fit=made.fit, landmarks=landmarks, render=made.render, a2e=a2e, neural=made.neural
+    )
+
+
+def _manifest(folder: ActorFolder, stage: str) -> Manifest:
+    manifest = folder.manifest(stage)
+    if manifest is None:
+        raise MissingAssetError(
+            f"{folder.root}: no finished {stage}",
+            f"make the actor first: metatalk train CLIP --actor {folder.root}",
+        )
+    return manifest
