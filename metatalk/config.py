@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,13 @@ class Config:
     drive: DriveConfig = DriveConfig()
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 32:
+            raise ConfigError(f"seed is {self.seed}", "give a whole number from 0 to 4294967295")
+        for key, value in _values(self):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{key} is {value}", "give a finite number")
 
 
 def load_config(
@@ -189,6 +197,16 @@ def _schema_keys(schema: type, section: str = "") -> Iterator[tuple[str, bool]]:
         yield key, child is not None
         if child is not None:
             yield from _schema_keys(child, key)
+
+
+def _values(section: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every setting of a section and of those below it, by its dotted key."""
+    for field in fields(section):
+        value = getattr(section, field.name)
+        if is_dataclass(value):
+            yield from _values(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value
 
 
 def _section_type(hint: Any) -> type | None:

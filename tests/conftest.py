@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +18,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """The command line sets up logging for its process; the next test is another one."""
+    loggers = [logging.getLogger(), logging.getLogger("metatalk")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def shared_clips() -> Path:
-    """The folder of real footage beside the repository; tests that need it are skipped without."""
-    folder = REPOSITORY.parent / "shared" / "clips"
+    """The folder of real footage; tests that need it are skipped without.
+
+    METATALK_TEST_CLIPS names it; else it lies beside the repository.
+    """
+    beside = REPOSITORY.parent / "shared" / "clips"
+    folder = Path(os.environ.get("METATALK_TEST_CLIPS") or beside)
     if not folder.is_dir():
         pytest.skip("the real footage is not on this machine")
     return folder

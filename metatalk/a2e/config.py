@@ -17,7 +17,7 @@ class FeatureConfig:
     prior_s: float = 8.0  # seconds of speech that the footage's statistics count for
 
     def __post_init__(self) -> None:
-        if self.prior_s < 0:
+        if not self.prior_s >= 0:
             raise ConfigError(f"a2e.features.prior_s is {self.prior_s}", "Give 0 or more.")
 
 
@@ -36,7 +36,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0:
+            if not value >= 0:
                 raise ConfigError(f"a2e.augment.{name} is {value}", "It must be 0 or more.")
         if max(self.share, self.noise) > 1:
             raise ConfigError("a2e.augment.share or .noise is above 1", "Give 0 to 1.")
@@ -58,8 +58,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if min(self.channels, self.members, len(self.dilations), *self.dilations) < 1:
             raise ConfigError("a2e.network has a size below 1", "Give positive whole numbers.")
-        if self.kernel % 2 == 0:
-            raise ConfigError(f"a2e.network.kernel is {self.kernel}", "Give an odd number.")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ConfigError(f"a2e.network.kernel is {self.kernel}", "Give an odd number from 1.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"a2e.network.dropout is {self.dropout}", "Give 0 to 0.9.")
 
@@ -78,7 +78,7 @@ class KernelConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError(f"a2e.kernel.share is {self.share}", "Give 0 to 1.")
-        if min(self.context_s, self.width, self.ridge) <= 0:
+        if not all(size > 0 for size in (self.context_s, self.width, self.ridge)):
             raise ConfigError("a2e.kernel has a size of 0 or less", "Give positive numbers.")
         if not 1 <= self.coefficients <= 80 or self.centres < 2:
             raise ConfigError(
@@ -109,8 +109,17 @@ class A2EConfig:
     liveliness: float = 0.5  # how much of the movement lost to averaging is given back, 0 to 1
 
     def __post_init__(self) -> None:
-        if min(self.components, self.steps, self.batch) < 1 or self.window_s <= 0:
-            raise ConfigError("a2e has a size below 1", "Give positive numbers.")
+        for name in ("components", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give 1 or more.")
+        for name in ("window_s", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give more than 0.")
+        for name in ("weight_decay", "velocity_weight", "smooth_s", "amplitude"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give 0 or more.")
+        if not 0 <= self.liveliness <= 1:
+            raise ConfigError(f"a2e.liveliness is {self.liveliness}", "Give 0 to 1.")
         if not 0 < self.held_out < 0.5:
             raise ConfigError(f"a2e.held_out is {self.held_out}", "Give a share below 0.5.")
         if not 0 <= self.average < 1:

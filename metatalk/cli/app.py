@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,12 +17,12 @@ import metatalk
 from metatalk.cli import terminal
 from metatalk.cli.doctor import examine, show_findings
 from metatalk.config import Config, load_config, preset_names
-from metatalk.errors import ConfigError, MissingAssetError
+from metatalk.errors import ConfigError, MediaError, MissingAssetError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.actor import disk_errors_remedied
-from metatalk.workspace.consent import footage_entry, is_consented, read_consent
+from metatalk.workspace.consent import find_consented, footage_entry, read_consent
 from metatalk.workspace.digest import digest_file
-from metatalk.workspace.ledger import read_ledger, record_entries
+from metatalk.workspace.ledger import Entry, read_ledger, record_footage
 
 app = typer.Typer(
     help="Learn one actor from a clip and make that actor say anything.",
@@ -112,8 +115,7 @@ def train(
     """Learn the actor in CLIP. Run again to go on; what is done is kept."""
     terminal.set_up_logging(verbose)
     settings = _settings(preset, config, _with_face(words, face), actor)
-    _record_footage(clip, actor, consent)
-    _train(clip, actor, settings, rerun, None, as_json)
+    _train(clip, actor, settings, rerun, None, consent, as_json)
 
 
 @app.command()
@@ -130,6 +132,7 @@ def stage(
     config: ConfigFile = None,
     rerun: Rerun = None,
     face: Face = None,
+    consent: ConsentFile = None,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -138,7 +141,7 @@ def stage(
     if name not in STAGE_NAMES:
         raise ConfigError(f"no stage {name!r}", f"stages: {', '.join(STAGE_NAMES)}")
     settings = _settings(preset, config, _with_face(words, face), actor)
-    _train(clip, actor, settings, rerun, name, as_json)
+    _train(clip, actor, settings, rerun, name, consent, as_json)
 
 
 @app.command()
@@ -175,7 +178,10 @@ def drive(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
         )
     more = [f"drive.length={length}"] if length else []
-    settings = _settings(preset, config, [*_with_face(words, face), *more], actor)
+    # Which face it was in the training clip says nothing about another clip.
+    settings = _settings(
+        preset, config, ["landmarks.face=null", *_with_face(words, face), *more], actor
+    )
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
 
@@ -206,13 +212,16 @@ def evaluate(
     """Score GENERATED against the REAL footage of the same words."""
     terminal.set_up_logging(verbose)
     _require_files(real, generated)
+    if report is not None:
+        _require_report(report, real, generated)
     with terminal.stdout_kept_clean(as_json):
         from metatalk.evaluate.dub import evaluate_dub
         from metatalk.evaluate.report import to_markdown
 
         scores = evaluate_dub(real, generated)
     if report is not None:
-        report.write_text(to_markdown(scores), encoding="utf-8")
+        with disk_errors_remedied(report.parent):
+            report.write_text(to_markdown(scores), encoding="utf-8")
     terminal.show_values(scores, as_json)
 
 
@@ -230,9 +239,11 @@ def _train(
     settings: Config,
     rerun: Sequence[str] | None,
     last: str | None,
+    consent: Path | None,
     as_json: bool,
 ) -> None:
     _require_files(clip)
+    entry = _footage_entry(clip, actor, consent)
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.train import train_actor
 
@@ -244,6 +255,9 @@ def _train(
             progress_factory=terminal.bars(),
             last=last,
         )
+    # Not before: a run that is refused has used no footage.
+    with disk_errors_remedied(actor):
+        record_footage(actor, entry)
     terminal.show_stages(metrics, as_json)
 
 
@@ -260,18 +274,36 @@ def _with_face(words: Sequence[str] | None, face: int | None) -> list[str]:
     return [*(words or []), *([f"landmarks.face={face}"] if face is not None else [])]
 
 
-def _record_footage(clip: Path, actor: Path, consent: Path | None) -> None:
-    _require_files(clip)
-    digest = digest_file(clip)
+def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:
+    """The ledger's line about the clip; a consent on record is kept, and its lack is said."""
     granted = read_consent(consent) if consent else None
-    with disk_errors_remedied(actor):
-        if granted is None and is_consented(read_ledger(actor), digest):
-            return
-        record_entries(actor, [footage_entry(clip, digest, granted, date.today())])
+    digest = digest_file(clip)
+    known = None if granted else find_consented(read_ledger(actor), digest)
+    if known is not None:
+        return replace(known, name=clip.name)
+    return footage_entry(clip, digest, granted, date.today())
 
 
 def _names(given: Sequence[str] | None) -> frozenset[str]:
     return frozenset(name for words in given or [] for name in words.split(",") if name)
+
+
+def _require_report(report: Path, *sources: Path) -> None:
+    """Scoring takes minutes: whether its report can be written is known before."""
+    if report.is_dir():
+        raise MediaError(f"{report} is a folder", "give -o the name of a file")
+    if report.resolve() in {source.resolve() for source in sources}:
+        raise MediaError(f"{report} is one of the videos to compare", "give -o another name")
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=report.parent):
+            pass
+    except OSError as error:
+        raise MediaError(
+            f"{report.parent} cannot be written: {error.strerror}", "give -o another place"
+        ) from error
+    if report.exists() and not os.access(report, os.W_OK):
+        raise MediaError(f"{report} cannot be written", "give -o another name")
 
 
 def _require_files(*paths: Path) -> None:

@@ -7,6 +7,11 @@ from typing import Literal
 
 from metatalk.errors import ConfigError
 
+X264_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+    "placebo",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DriveConfig:
@@ -25,10 +30,17 @@ class DriveConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
             raise ConfigError(f"drive.crf is {self.crf}", "give 0 (lossless) to 51")
-        if self.batch < 1 or self.fade_frames < 0:
-            raise ConfigError("drive.batch or drive.fade_frames is below its least value")
+        if self.encoder_preset not in X264_PRESETS:
+            raise ConfigError(
+                f"drive.encoder_preset is {self.encoder_preset!r}",
+                f"x264 knows {', '.join(X264_PRESETS)}",
+            )
+        if self.batch < 1:
+            raise ConfigError(f"drive.batch is {self.batch}", "give a whole number from 1")
+        if self.fade_frames < 0:
+            raise ConfigError(f"drive.fade_frames is {self.fade_frames}", "give 0 or more")
         for name in ("detail", "colour_match", "feather"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"drive.{name} is {getattr(self, name)}", "give 0 to 1")
-        if self.detail_px <= 0:
+        if not self.detail_px > 0:
             raise ConfigError(f"drive.detail_px is {self.detail_px}", "give a number above zero")

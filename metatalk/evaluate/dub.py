@@ -33,7 +33,7 @@ class DubScores:
     sharpness_ratio: float  # definition inside the lower face, generated / real
     psnr_outside: float | None  # dB outside the face; None: the face fills every picture
     jitter_ratio: float  # restlessness of the lips, generated / real
-    detected: float  # share of generated frames with a face, where the real one has one
+    detected: float  # 1 - share of all frames with a face in the real picture alone
     frames: int  # compared
     frames_real: int
     frames_generated: int

@@ -51,7 +51,7 @@ MEASURES = (
     Measure("psnr_outside", "PSNR outside the face, dB", 40.0, math.inf,
             "what should not have been touched has changed"),
     Measure("jitter_ratio", "restlessness of the lips, generated / real"),
-    Measure("detected", "share of the frames in which a face is found", 1.0, 1.0,
+    Measure("detected", "share of all frames in which the real face is not lost", 1.0, 1.0,
             "some generated frames hardly look like a face"),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ turn, in closed form, from the colours seen at the mesh's vertices.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,7 @@ from metatalk.shapes import check_shape
 LIGHT_PRIOR = 0.02  # share of the data's weight that pulls light to its neighbour or to ambient
 ALBEDO_PRIOR = 0.004  # per squared standard deviation and observed vertex
 ROBUST_COLOUR = 0.12  # shadows, highlights and hands: colours further off count less
+BATCH_FRAMES = 64  # looked at together: intermediates hold 27 numbers a vertex and frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,23 +87,36 @@ def fit_albedo_and_light(
     Returns:
         (X,) texture coefficients and (N, 3, 9) lighting.
     """
-    basis = sh_basis(samples.normals)  # (N, K, 9)
     texture = torch.zeros(len(model.texture_basis))
     lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
     for _ in range(config.photo.steps):
         albedo = model.albedo(texture)[samples.vertices]  # (K, 3)
-        lighting = _solve_light(samples, basis, albedo, lighting)
-        texture = _solve_albedo(model, samples, basis, albedo, lighting)
-    return texture, _solve_light(samples, basis, model.albedo(texture)[samples.vertices], lighting)
+        lighting = _solve_light(samples, albedo, lighting)
+        texture = _solve_albedo(model, samples, albedo, lighting)
+    return texture, _solve_light(samples, model.albedo(texture)[samples.vertices], lighting)
 
 
 def fit_light(model: MorphableModel, samples: ColourSamples, texture: Tensor) -> Tensor:
     """Light of frames of a known actor: (X,) texture to (N, 3, 9) lighting."""
-    basis, albedo = sh_basis(samples.normals), model.albedo(texture)[samples.vertices]
+    albedo = model.albedo(texture)[samples.vertices]
     lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
     for _ in range(3):  # the robust weights need a first answer
-        lighting = _solve_light(samples, basis, albedo, lighting)
+        lighting = _solve_light(samples, albedo, lighting)
     return lighting
+
+
+def _batches(samples: ColourSamples) -> Iterator[tuple[slice, ColourSamples, Tensor]]:
+    """Runs of B frames: their rows, their samples and their (B, K, 9) SH basis."""
+    for first in range(0, len(samples.frames), BATCH_FRAMES):
+        rows = slice(first, first + BATCH_FRAMES)
+        part = ColourSamples(
+            samples.frames[rows],
+            samples.vertices,
+            samples.colours[rows],
+            samples.normals[rows],
+            samples.weights[rows],
+        )
+        yield rows, part, sh_basis(part.normals)
 
 
 def _robust_weights(samples: ColourSamples, predicted: Tensor) -> Tensor:
@@ -110,14 +125,17 @@ def _robust_weights(samples: ColourSamples, predicted: Tensor) -> Tensor:
     return samples.weights / (1.0 + (error / ROBUST_COLOUR) ** 2)
 
 
-def _solve_light(samples: ColourSamples, basis: Tensor, albedo: Tensor, before: Tensor) -> Tensor:
+def _solve_light(samples: ColourSamples, albedo: Tensor, before: Tensor) -> Tensor:
     """(N, 3, 9) by ridge regression towards the clip's mean light."""
-    predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before)
-    weights = _robust_weights(samples, predicted)
-    lit = torch.einsum("kc,nkb->nckb", albedo, basis)  # (N, 3, K, 9)
-    weighted = lit * weights[:, None, :, None]
-    gram = weighted.mT @ lit  # (N, 3, 9, 9)
-    right = torch.einsum("nckb,nkc->ncb", weighted, samples.colours)
+    count = len(samples.frames)
+    gram, right = torch.empty(count, 3, BANDS, BANDS), torch.empty(count, 3, BANDS)
+    for rows, part, basis in _batches(samples):
+        predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before[rows])
+        weights = _robust_weights(part, predicted)
+        lit = torch.einsum("kc,nkb->nckb", albedo, basis)  # (B, 3, K, 9)
+        weighted = lit * weights[:, None, :, None]
+        gram[rows] = weighted.mT @ lit  # into its place: kept pieces would riddle the heap
+        right[rows] = torch.einsum("nckb,nkc->ncb", weighted, part.colours)
     mass = gram.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)  # (N, 3, 1)
     common = torch.linalg.solve(
         gram.mean(0) + 1e-4 * torch.eye(BANDS), right.mean(0).unsqueeze(-1)
@@ -128,13 +146,16 @@ def _solve_light(samples: ColourSamples, basis: Tensor, albedo: Tensor, before: 
 
 
 def _solve_albedo(
-    model: MorphableModel, samples: ColourSamples, basis: Tensor, albedo: Tensor, lighting: Tensor
+    model: MorphableModel, samples: ColourSamples, albedo: Tensor, lighting: Tensor
 ) -> Tensor:
     """(X,) by ridge regression over all frames at once."""
-    shading = torch.einsum("nkb,ncb->nkc", basis, lighting)
-    weights = _robust_weights(samples, albedo * shading)[..., None] * shading  # (N, K, 3)
-    mass = (weights * shading).sum(0)  # (K, 3)
-    wanted = (weights * samples.colours).sum(0) - mass * model.texture_mean[samples.vertices]
+    mass, seen = torch.zeros_like(albedo), torch.zeros_like(albedo)  # (K, 3)
+    for rows, part, basis in _batches(samples):
+        shading = torch.einsum("nkb,ncb->nkc", basis, lighting[rows])
+        weights = _robust_weights(part, albedo * shading)[..., None] * shading  # (B, K, 3)
+        mass = mass + (weights * shading).sum(0)
+        seen = seen + (weights * part.colours).sum(0)
+    wanted = seen - mass * model.texture_mean[samples.vertices]
     modes = model.texture_basis[:, samples.vertices]  # (X, K, 3)
     gram = torch.einsum("xkc,kc,ykc->xy", modes, mass, modes)
     right = torch.einsum("xkc,kc->x", modes, wanted)

@@ -31,22 +31,22 @@ class PseudoConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_minutes", "min_sentence_s", "batch", "reference_pool"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ConfigError(
                     f"pseudo.{name} is {getattr(self, name)}", "give a number above zero"
                 )
-        if self.max_sentence_s < self.min_sentence_s:
+        if not self.max_sentence_s >= self.min_sentence_s:
             raise ConfigError(
                 f"pseudo.max_sentence_s ({self.max_sentence_s}) is below "
                 f"pseudo.min_sentence_s ({self.min_sentence_s})",
                 "swap them, or set one of them",
             )
-        if not 0 < self.min_face_share <= 1 or self.max_error_mm <= 0:
+        if not (0 < self.min_face_share <= 1 and self.max_error_mm > 0):
             raise ConfigError(
                 "pseudo.min_face_share or pseudo.max_error_mm is out of range",
                 "give a share above 0 and up to 1, and a distance above 0",
             )
-        if min(self.box_smooth_s, self.face_margin) < 0:
+        if not (self.box_smooth_s >= 0 and self.face_margin >= 0):
             raise ConfigError(
                 "pseudo.box_smooth_s and pseudo.face_margin cannot be negative", "use 0 for none"
             )

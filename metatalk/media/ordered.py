@@ -51,7 +51,7 @@ def read_pictures_in_order(
     outside = [t for t in frames if not 0 <= t < len(index)]
     if outside:
         raise MediaError(f"{path}: frame {outside[0]} is outside 0..{len(index) - 1}")
-    maker = PictureMaker()
+    maker = PictureMaker(path)
     kept: dict[int, Picture] = {}
     with _Decoder(path, index) as decoder:
         first = maker.make(decoder.next_frame(), 0, 0)  # settles the size of all
@@ -140,7 +140,8 @@ class _Decoder:
         if frame is None:
             raise MediaError(
                 f"{self._path}: ends at frame {t}, its index has {len(self._index)}",
-                "the file has changed since it was taken in; rerun ingest",
+                "it has changed since it was taken in: take it in anew with --rerun ingest, in "
+                "`train` where it is the training clip, in `drive` where it is the --target",
             )
         if t == 0:
             self._start = frame.pts or 0

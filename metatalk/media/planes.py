@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from metatalk.media.colour import BT601, BT709, FULL_RANGE, LIMITED_RANGE, ColourTags
+from metatalk.media.decode import AnyPath
 from metatalk.media.picture import Picture
 from metatalk.media.probe import colour_tags, orientation
 
@@ -28,9 +31,13 @@ class PictureMaker:
     them); anything else is reduced to it, in the same matrix and range. RGB becomes BT.601
     below 720 lines and BT.709 from there on, limited range. A frame of another size than
     the first (a stream may change its size midway) is scaled to that.
+
+    Args:
+        clip: the clip's name for the log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clip: AnyPath) -> None:
+        self._clip = str(clip)
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
 
@@ -61,6 +68,8 @@ class PictureMaker:
     def _reduce(
         self, frame: VideoFrame, colour: ColourTags, size: tuple[int, int]
     ) -> tuple[VideoFrame, ColourTags]:
+        if _has_finer_chroma(frame.format, frame.width, frame.height):
+            _say_chroma_is_reduced(self._clip, frame.format.name)
         fallback = BT601 if frame.height < 720 else BT709
         is_rgb = frame.format.is_rgb or colour.matrix == _RGB_MATRIX
         if is_rgb:  # it has no matrix of its own to keep
@@ -79,6 +88,25 @@ class PictureMaker:
             threads=1,
         )
         return reduced, colour
+
+
+def _has_finer_chroma(stored: VideoFormat, width: int, height: int) -> bool:
+    """Whether there are more colour samples than one to every two by two pixels."""
+    if stored.is_rgb or stored.has_palette:
+        return True
+    if len(stored.components) < 3:  # grey, with or without alpha
+        return False
+    finer_across = stored.chroma_width(width) > (width + 1) // 2
+    return finer_across or stored.chroma_height(height) > (height + 1) // 2
+
+
+@functools.cache  # a clip is read several times in a run; once is enough
+def _say_chroma_is_reduced(clip: str, pixel_format: str) -> None:
+    log.warning(
+        "%s: its colour (%s) is finer than 4:2:0 and is reduced to it, outside the mask too",
+        clip,
+        pixel_format,
+    )
 
 
 def _samples(plane: VideoPlane) -> np.ndarray:

@@ -42,7 +42,7 @@ def read_pictures(path: AnyPath) -> Iterator[Picture]:
         MediaError: the file cannot be read, has no picture, or no frame of it decodes.
     """
     with open_media(path) as container:
-        stream, maker = video_stream(container, path), PictureMaker()
+        stream, maker = video_stream(container, path), PictureMaker(path)
         for number, (frame, pts) in enumerate(_decoded(container, stream, path)):
             yield maker.make(frame, number, pts)
 

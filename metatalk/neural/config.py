@@ -36,9 +36,12 @@ class NeuralConfig:
     checkpoint_seconds: float = 20.0
 
     def __post_init__(self) -> None:
-        positive = ("minutes", "steps", "batch", "learning_rate", "discriminator_rate")
+        positive = (
+            "minutes", "steps", "batch", "learning_rate", "discriminator_rate",
+            "discriminator_width",
+        )  # fmt: skip
         for name in positive:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ConfigError(
                     f"neural.{name} is {getattr(self, name)}", "give a number above zero"
                 )
@@ -46,8 +49,19 @@ class NeuralConfig:
             raise ConfigError(
                 f"neural.window_px is {self.window_px}", f"give a multiple of {GRID_PX}"
             )
-        if len(self.widths) != 4:
+        if len(self.widths) != 4 or min(self.widths) < 1:
             raise ConfigError(f"neural.widths is {self.widths}", "give four channel counts")
+        least_zero = (
+            "l1_weight", "pyramid_weight", "adversarial_weight", "matching_weight",
+            "surroundings_weight", "mask_growth_px", "held_out_gap", "checkpoint_seconds",
+        )  # fmt: skip
+        for name in least_zero:
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"neural.{name} is {getattr(self, name)}", "give 0 or more")
+        if not 0 <= self.colour_jitter < 1:
+            raise ConfigError(
+                f"neural.colour_jitter is {self.colour_jitter}", "give 0 to below 1, such as 0.05"
+            )
         for name in ("adversarial_start", "attention", "held_out", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"neural.{name} is {getattr(self, name)}", "give 0 to 1")

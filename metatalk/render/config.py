@@ -33,7 +33,7 @@ class RenderConfig:
             )
         for name in ("margin", "steady_frames", "grow_px"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"render.{name} is {getattr(self, name)}, below 0")
+                raise ConfigError(f"render.{name} is {getattr(self, name)}", "give 0 or more")
         if self.max_frames is not None and self.max_frames < 1:
             raise ConfigError(
                 f"render.max_frames is {self.max_frames}", "use a number from 1, or null for all"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -11,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as weights_to_bytes
 from torch import Tensor
 
 from metatalk.a2e.config import A2EConfig
@@ -68,11 +72,27 @@ def load_crop_plan(path: Path) -> CropPlan:
 
 
 def create_crops(folder: Path, count: int, size: int) -> LowerFaceCrops:
-    """Make the memory-mapped arrays that rendering fills, (N, S, S[, 3]) uint8."""
-    make = lambda name, *shape: np.lib.format.open_memmap(  # noqa: E731
-        folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, *shape)
-    )
+    """Make the memory-mapped arrays that rendering fills, (N, S, S[, 3]) uint8.
+
+    Raises:
+        OSError: the disk has no room for them.
+    """
+    make = lambda name, *shape: _make_array(folder / f"{name}.npy", (count, size, size, *shape))  # noqa: E731
     return LowerFaceCrops(make("real", 3), make("synthetic", 3), make("mask"))
+
+
+def _make_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    # A new map is a hole: where the disk fills up under it, the first write to a page kills the
+    # process (SIGBUS). Reserving the room now makes that an error which can be explained.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not every disk can
+                    raise
+    return array
 
 
 def open_crops(folder: Path) -> LowerFaceCrops:
@@ -84,7 +104,7 @@ def open_crops(folder: Path) -> LowerFaceCrops:
 def save_mouth(folder: Path, space: MouthSpace, model: MouthModel) -> None:
     """Write the actor's mouth space and network."""
     np.savez(folder / "mouth_space.npz", **vars(space))
-    save_file(model_state(model), folder / "weights.safetensors")
+    save_weights(folder / "weights.safetensors", model_state(model))
 
 
 def load_mouth(folder: Path, config: A2EConfig) -> tuple[MouthSpace, MouthModel]:
@@ -110,20 +130,34 @@ def checkpoint_keeper(path: Path) -> tuple[Callable[[Any], None], Callable[[], A
     partial = path.with_name(path.name + ".partial")
 
     def save(state: Any) -> None:
-        torch.save(state, partial)
+        buffer = io.BytesIO()  # torch.save hides a full disk behind a RuntimeError
+        torch.save(state, buffer)
+        _write_bytes(partial, buffer.getbuffer())
         partial.replace(path)
 
     def load() -> Any:
-        return torch.load(path, weights_only=True) if path.is_file() else None
+        if not path.is_file():
+            return None
+        # The device it was saved on may be absent; those who restore it move it to theirs.
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     return save, load
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a network's weights as safetensors."""
-    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    # safetensors' own file writing hides a full disk behind a SafetensorError.
+    _write_bytes(path, weights_to_bytes({name: v.contiguous() for name, v in state.items()}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a network's weights."""
     return load_file(path)
+
+
+def _write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file and wait until the disk has it; a disk that refuses is an OSError."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

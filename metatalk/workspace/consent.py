@@ -100,6 +100,22 @@ def footage_entry(clip: Path, digest: str, consent: Consent | None, today: date)
     return Entry("footage", clip.name, terms, digest)
 
 
+def find_consented(entries: Iterable[Entry], digest: str) -> Entry | None:
+    """Find the entry of some footage that names a consent.
+
+    Args:
+        entries: the actor's ledger.
+        digest: digest of the footage.
+
+    Returns:
+        The entry; None where no consent to that footage is on record.
+    """
+    for entry in entries:
+        if entry.kind == "footage" and entry.digest == digest and entry.terms != NOT_ON_RECORD:
+            return entry
+    return None
+
+
 def is_consented(entries: Iterable[Entry], digest: str) -> bool:
     """Say whether a consent to some footage is on record already.
 
@@ -110,10 +126,7 @@ def is_consented(entries: Iterable[Entry], digest: str) -> bool:
     Returns:
         True where an entry of that digest names a consent.
     """
-    return any(
-        entry.kind == "footage" and entry.digest == digest and entry.terms != NOT_ON_RECORD
-        for entry in entries
-    )
+    return find_consented(entries, digest) is not None
 
 
 def _require_date(name: str, text: str) -> None:

@@ -28,8 +28,18 @@ def record_entries(root: Path, entries: Iterable[Entry]) -> None:
         entries: what to record.
     """
     merged = {(entry.kind, entry.name): entry for entry in (*read_ledger(root), *entries)}
-    root.mkdir(parents=True, exist_ok=True)
-    write_json(root / "ledger.json", [asdict(entry) for entry in merged.values()])
+    _write_ledger(root, merged.values())
+
+
+def record_footage(root: Path, footage: Entry) -> None:
+    """Note what the actor is learned from now, in place of any footage of before.
+
+    Args:
+        root: the actor folder; it is made if need be.
+        footage: the entry of the training clip, of kind "footage".
+    """
+    others = [entry for entry in read_ledger(root) if entry.kind != footage.kind]
+    _write_ledger(root, [footage, *others])
 
 
 def read_ledger(root: Path) -> list[Entry]:
@@ -45,3 +55,8 @@ def read_ledger(root: Path) -> list[Entry]:
     if not path.is_file():
         return []
     return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _write_ledger(root: Path, entries: Iterable[Entry]) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(root / "ledger.json", [asdict(entry) for entry in entries])

@@ -13,7 +13,7 @@ import pytest
 
 from metatalk.cli import main
 from metatalk.cli.terminal import stderr
-from metatalk.errors import FittingError
+from metatalk.errors import FittingError, StaleArtefactError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.ledger import read_ledger
 
@@ -121,10 +121,12 @@ def test_interruption_exits_with_130(
         ["train", "CLIP", "--actor", "a", "--config", "nothing.yaml"],
         ["train", "CLIP", "--actor", "a", "neural.stepz=1"],
         ["train", "CLIP", "--actor", "a", "--consent", "nothing.json"],
-        ["train", "CLIP", "--actor", "CLIP/jane"],
         ["drive", "nobody", "CLIP", "-o", "out.mp4"],
         ["drive", "nobody", "nothing.wav", "-o", "out.mp4"],
         ["evaluate", "CLIP", "nothing.mp4"],
+        ["evaluate", "CLIP", "CLIP", "-o", "CLIP"],
+        ["evaluate", "CLIP", "CLIP", "-o", "CLIP/report.md"],
+        ["evaluate", "CLIP", "CLIP", "-o", "."],
     ],
 )
 def test_wrong_commands_exit_with_2(
@@ -152,6 +154,61 @@ def test_footage_is_recorded_once_with_its_consent(
     assert main([*words, "--consent", str(consent)]) == 0
     assert main(words) == 0  # going on without the flag forgets nothing
     assert [entry.terms for entry in read_ledger(actor_root)] == ["Jane: a test, granted by Jane"]
+
+
+def test_a_run_that_is_refused_leaves_the_ledger_alone(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(footage), "--actor", str(actor_root)]) == 0
+    before = read_ledger(actor_root)
+    other = footage.with_name("other.mp4")
+    other.write_bytes(b"someone else")
+    orchestra["answer"] = StaleArtefactError("ingest was made from something else", "--rerun")
+    capsys.readouterr()
+    assert main(["train", str(other), "--actor", str(actor_root)]) == 2
+    assert "other.mp4: consent is not on record" in capsys.readouterr().err
+    assert read_ledger(actor_root) == before
+    orchestra["answer"] = {}
+    assert main(["train", str(other), "--actor", str(actor_root), "--rerun", "all"]) == 0
+    assert [entry.name for entry in read_ledger(actor_root)] == ["other.mp4"]
+
+
+def test_an_actor_folder_below_a_file_has_a_remedy(
+    orchestra: dict[str, Any], footage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(footage), "--actor", str(footage / "jane")]) == 2
+    assert "remedy" in capsys.readouterr().err
+
+
+def test_stages_and_tools_record_footage_too(
+    orchestra: dict[str, Any],
+    footage: Path,
+    actor_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [str(footage), "--actor", str(actor_root)]
+    assert main(["stage", "fit", *words]) == 0
+    assert "consent is not on record" in capsys.readouterr().err
+    assert [entry.terms for entry in read_ledger(actor_root)] == ["consent not on record"]
+    consent = tmp_path / "consent.json"
+    consent.write_text(
+        '{"actor": "Jane", "scope": "a test", "granted_by": "Jane", "date": "2025-01-01"}'
+    )
+    assert main([*words, "--consent", str(consent)], last="ingest") == 0
+    assert "not on record" not in capsys.readouterr().err
+    assert [entry.terms for entry in read_ledger(actor_root)] == ["Jane: a test, granted by Jane"]
+
+
+def test_the_report_goes_into_a_folder_that_is_made(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("metatalk.evaluate.dub")
+    module.evaluate_dub = lambda real, generated: {"lag_frames": 0}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    report = tmp_path / "no" / "such" / "dir" / "r.md"
+    assert main(["evaluate", str(footage), str(footage), "-o", str(report)]) == 0
+    assert "lag_frames" in report.read_text()
 
 
 def test_actors_own_settings_are_taken_again(

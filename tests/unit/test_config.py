@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
+from metatalk.compose.config import X264_PRESETS
 from metatalk.config import Config, load_config, preset_names, preset_path
 from metatalk.errors import ConfigError
 
@@ -58,6 +61,27 @@ def test_a_recorded_configuration_loads_again(tmp_path: Path, name: str) -> None
         (["neural=3"], "neural is a section"),
         (["device=gpu"], "'cuda'"),
         (["seed=null"], "seed"),
+        (["seed=-1"], "seed is -1"),
+        (["seed=4294967296"], "seed is"),
+        (["drive.encoder_preset=bogus"], "drive.encoder_preset is 'bogus'"),
+        (["drive.batch=0"], "drive.batch is 0"),
+        (["drive.detail_px=.nan"], "drive.detail_px is nan"),
+        (["neural.minutes=nan"], "neural.minutes is nan"),
+        (["neural.minutes=.inf"], "neural.minutes is inf"),
+        (["neural.l1_weight=-1"], "neural.l1_weight is -1"),
+        (["neural.colour_jitter=1"], "neural.colour_jitter is 1"),
+        (["neural.widths=[8,8,8,0]"], "neural.widths is"),
+        (["a2e.smooth_s=-1"], "a2e.smooth_s is -1"),
+        (["a2e.amplitude=nan"], "a2e.amplitude is nan"),
+        (["a2e.learning_rate=0"], "a2e.learning_rate is 0"),
+        (["a2e.liveliness=2"], "a2e.liveliness is 2"),
+        (["a2e.augment.warp=nan"], "a2e.augment.warp is nan"),
+        (["a2e.kernel.ridge=nan"], "a2e.kernel"),
+        (["a2e.network.kernel=-1"], "a2e.network.kernel is -1"),
+        (["render.margin=nan"], "render.margin is nan"),
+        (["pseudo.max_error_mm=nan"], "pseudo.max_error_mm"),
+        (["landmarks.max_gap_s=nan"], "landmarks.max_gap_s"),
+        (["fit.robust_mm=nan"], "fit.robust_mm is nan"),
         (["seed"], "is not key=value"),
         (["=3"], "is not key=value"),
         (["a2e.network.dilations=[1"], "cannot be read"),
@@ -68,6 +92,16 @@ def test_wrong_words_stop_the_run_with_the_key_named(words: list[str], said: str
         load_config(words=words)
     assert said in str(caught.value)
     assert caught.value.remedy or "neural.steps" in said
+
+
+@pytest.mark.parametrize("name", X264_PRESETS)
+def test_x264s_own_presets_are_taken(name: str) -> None:
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 64, 64, "yuv420p"
+    context.time_base, context.options = Fraction(1, 25), {"preset": name}
+    context.open()
+    assert load_config(words=[f"drive.encoder_preset={name}"]).drive.encoder_preset == name
 
 
 def test_wrong_files_stop_the_run(tmp_path: Path) -> None:

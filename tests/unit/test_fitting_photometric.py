@@ -10,6 +10,7 @@ import torch
 from face_toys import CAMERA, FREE, toy_clip, toy_model
 
 from metatalk.errors import FittingError, ShapeError
+from metatalk.fitting import photometric
 from metatalk.fitting.config import FitConfig
 from metatalk.fitting.geometry import Geometry
 from metatalk.fitting.photometric import (
@@ -101,6 +102,38 @@ def test_a_frame_without_colours_gets_the_clips_light():
     assert found.isfinite().all()
     others = shading(samples, found)[3].mean(0)
     assert ((others > 0.2) & (others < 1.5)).all()
+
+
+@pytest.mark.parametrize("batch", [1, 5, 12])
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch: int):
+    samples, _ = lit_samples(12)
+    samples = replace(
+        samples, weights=torch.rand(12, 60, generator=torch.Generator().manual_seed(1))
+    )
+
+    def fitted() -> list[torch.Tensor]:
+        """Colours: what the data say well, where single numbers drown in rounding."""
+        texture, light = fit_albedo_and_light(MODEL, samples, FREE)
+        known = fit_light(MODEL, samples, TEXTURE)
+        return [
+            MODEL.albedo(texture),
+            MODEL.albedo(texture) * shading(samples, light),
+            shading(samples, known),
+        ]
+
+    at_once = fitted()
+    looked_at: list[int] = []
+
+    def counted(normals: torch.Tensor) -> torch.Tensor:
+        looked_at.append(len(normals))
+        return sh_basis(normals)
+
+    monkeypatch.setattr(photometric, "BATCH_FRAMES", batch)
+    monkeypatch.setattr(photometric, "sh_basis", counted)
+    batched = fitted()
+    assert max(looked_at) == batch
+    for one, other in zip(at_once, batched, strict=True):
+        torch.testing.assert_close(other, one, atol=5e-4, rtol=0)
 
 
 def test_samples_check_their_shapes():

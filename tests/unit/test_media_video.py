@@ -63,6 +63,31 @@ def test_lossless_frames_come_through_bit_by_bit(tmp_path: Path) -> None:
         assert np.array_equal(np.concatenate([p.reshape(-1) for p in picture.planes]), stored)
 
 
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "said"),
+    [
+        ("libx264", "yuv420p", 0),
+        ("libx264", "yuv422p", 1),
+        ("libx264", "yuv444p", 1),
+        ("ffv1", "yuv420p10le", 0),
+        ("ffv1", "bgr0", 1),
+        ("ffv1", "gray", 0),
+    ],
+)
+def test_colour_that_is_reduced_is_said_once(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    codec: str,
+    pixel_format: str,
+    said: int,
+) -> None:
+    clip = make_clip(tmp_path / "a.mkv", 3, codec=codec, pixel_format=pixel_format)
+    with caplog.at_level(logging.WARNING, "metatalk"):
+        for _ in range(2):
+            assert len(list(read_pictures(clip))) == 3
+    assert caplog.text.count("finer than 4:2:0") == said
+
+
 def test_variable_rate_is_exact(tmp_path: Path) -> None:
     pts = [0, 1001, 3003, 3500, 7000, 7001, 30000]
     clip = make_clip(tmp_path / "vfr.mp4", 7, time_base=Fraction(1, 30000), pts=pts)

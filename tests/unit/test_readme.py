@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from omegaconf import OmegaConf
 
 from metatalk.cli.app import app
 from metatalk.config import Config, load_config
@@ -168,6 +169,32 @@ def test_sizes_of_the_face_model_are_those_told() -> None:
     modes = 3 * (4 + anny.SMOOTH_TEXTURE_MODES)
     assert f"{anny.IDENTITY_MODES} identity modes" in text(README)
     assert f"{modes} texture modes" in text(README)
+
+
+PRESETS = {
+    path.stem: OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+    for path in (REPOSITORY / "configs").glob("*.yaml")
+}
+
+
+def test_minutes_of_the_presets_are_those_told() -> None:
+    told = re.findall(r"`(\w+)`, whose renderer alone may train for (\d+)\s+minutes", text(README))
+    told += [(name, minutes) for minutes, name in re.findall(r"(\d+) min \(`(\w+)`", text(README))]
+    assert {"draft", "standard"} <= {name for name, _ in told}
+    for name, minutes in told:
+        assert PRESETS[name].neural.minutes == float(minutes), name
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern"),
+    [
+        (README, r"(\d+) px \(`(\w+)`\)"),
+        (REPOSITORY / "docs" / "data.md", r"(\d+)(?: pixels)? in `(draft|standard|studio)`"),
+    ],
+)
+def test_crop_sizes_of_the_presets_are_those_told(page: Path, pattern: str) -> None:
+    told = {name: int(size) for size, name in re.findall(pattern, text(page))}
+    assert told == {name: PRESETS[name].render.max_size for name in ("draft", "standard", "studio")}
 
 
 def test_files_in_the_table_of_stages_are_written() -> None:

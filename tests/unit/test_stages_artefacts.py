@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +18,7 @@ from face_toys import toy_clip, toy_model
 
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.targets import fit_mouth_space
-from metatalk.errors import MissingAssetError
+from metatalk.errors import MetatalkError, MissingAssetError
 from metatalk.render.crops import CropLayout
 from metatalk.stages.artefacts import (
     CropPlan,
@@ -33,6 +37,7 @@ from metatalk.stages.artefacts import (
     save_weights,
 )
 from metatalk.timing import FrameIndex
+from metatalk.workspace.actor import disk_errors_remedied
 
 
 @pytest.mark.parametrize(
@@ -125,12 +130,11 @@ def test_a_checkpoint_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Mon
     assert load()["step"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
-    def die_half_way(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left")
+    def die_half_way(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", die_half_way)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(os, "fsync", die_half_way)
+    with pytest.raises(OSError, match="No space"):
         save({"step": 4})
     monkeypatch.undo()
     assert load()["step"] == 3
@@ -141,3 +145,89 @@ def test_a_checkpoint_with_code_is_not_run(tmp_path: Path):
     torch.save({"path": Path("x"), "call": print}, path)
     with pytest.raises(Exception, match="[Ww]eights"):
         checkpoint_keeper(path)[1]()
+
+
+def test_a_checkpoint_comes_back_on_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+    load = torch.load
+    monkeypatch.setattr(
+        torch,
+        "load",
+        lambda *args, **more: asked.append(more["map_location"]) or load(*args, **more),
+    )
+    save, restore = checkpoint_keeper(tmp_path / "state.pt")
+    save({"weights": torch.ones(2)})
+    assert restore()["weights"].device.type == "cpu"
+    assert asked == ["cpu"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve")
+def test_the_room_for_crops_is_reserved(tmp_path: Path):
+    create_crops(tmp_path, 40, 64)
+    for name in ("real", "synthetic", "mask"):
+        stored = (tmp_path / f"{name}.npy").stat()
+        assert stored.st_blocks * 512 >= stored.st_size
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_no_room_for_crops_is_an_error_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    monkeypatch.setattr(os, "posix_fallocate", refuse_with(number), raising=False)
+    with pytest.raises(MetatalkError) as caught, disk_errors_remedied(tmp_path):
+        create_crops(tmp_path, 3, 16)
+    assert "free some space" in caught.value.remedy
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
+def test_where_room_cannot_be_reserved_crops_are_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+):
+    if number is None:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse_with(number), raising=False)
+    create_crops(tmp_path, 3, 16).real[2] = 9
+    assert (open_crops(tmp_path).real[2] == 9).all()
+
+
+def refuse_with(number: int):
+    """A disk's refusal, in place of `os.posix_fallocate`."""
+
+    def refuse(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+SMALL_DISK = """
+import resource, sys
+from pathlib import Path
+import torch
+from metatalk.stages.artefacts import checkpoint_keeper, create_crops, save_weights
+
+folder = Path(sys.argv[1])
+save, load = checkpoint_keeper(folder / "state.pt")
+save({"step": 3})
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+tasks = {
+    "checkpoint": lambda: save({"weights": torch.ones(10_000)}),
+    "weights": lambda: save_weights(folder / "w.safetensors", {"a": torch.ones(10_000)}),
+    "crops": lambda: create_crops(folder, 10, 64),
+}
+for name, task in tasks.items():
+    try:
+        task()
+    except OSError as error:
+        print(name, error.errno)
+print("kept", load()["step"])
+"""
+
+
+def test_a_disk_that_ends_half_way_is_an_os_error(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, tmp_path], capture_output=True, text=True, timeout=120
+    )
+    words = done.stdout.split("\n")[:-1]
+    expected = [f"{name} {errno.EFBIG}" for name in ("checkpoint", "weights", "crops")]
+    assert words == [*expected, "kept 3"], done.stderr

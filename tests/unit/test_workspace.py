@@ -13,7 +13,7 @@ from metatalk.errors import BusyActorError, MetatalkError, MissingAssetError, St
 from metatalk.workspace import digest
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.digest import digest_file, digest_folder, digest_path
-from metatalk.workspace.ledger import Entry, read_ledger, record_entries
+from metatalk.workspace.ledger import Entry, read_ledger, record_entries, record_footage
 from metatalk.workspace.manifest import Cause, explain_changes, read_manifest
 
 CAUSE = Cause("fit", 1, {"fit": {"photo": {"steps": 400}}}, {"clip": "aa"})
@@ -175,6 +175,14 @@ def test_folder_without_permission_is_the_users_to_mend(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(MetatalkError, match="right to write"), ActorFolder(tmp_path / "a").lock():
         pass
+
+
+def test_only_the_present_footage_is_listed(actor_root: Path) -> None:
+    record_entries(actor_root, [Entry("footage", f"{name}.mp4", "x", name) for name in "ab"])
+    record_entries(actor_root, [Entry("face model", "anny", "CC0")])
+    record_footage(actor_root, Entry("footage", "a.mp4", "granted", "c"))
+    listed = [(entry.kind, entry.digest) for entry in read_ledger(actor_root)]
+    assert listed == [("footage", "c"), ("face model", "")]
 
 
 def test_ledger_replaces_by_kind_and_name(actor_root: Path) -> None:
