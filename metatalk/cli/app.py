@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -17,12 +15,13 @@ import metatalk
 from metatalk.cli import terminal
 from metatalk.cli.doctor import examine, show_findings
 from metatalk.config import Config, load_config, preset_names
-from metatalk.errors import ConfigError, MediaError, MissingAssetError
+from metatalk.errors import ConfigError, MissingAssetError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.actor import disk_errors_remedied
 from metatalk.workspace.consent import find_consented, footage_entry, read_consent
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.ledger import Entry, read_ledger, record_footage
+from metatalk.workspace.output import require_output
 
 app = typer.Typer(
     help="Learn one actor from a clip and make that actor say anything.",
@@ -213,7 +212,7 @@ def evaluate(
     terminal.set_up_logging(verbose)
     _require_files(real, generated)
     if report is not None:
-        _require_report(report, real, generated)
+        require_output(report, [real, generated])
     with terminal.stdout_kept_clean(as_json):
         from metatalk.evaluate.dub import evaluate_dub
         from metatalk.evaluate.report import to_markdown
@@ -286,24 +285,6 @@ def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:
 
 def _names(given: Sequence[str] | None) -> frozenset[str]:
     return frozenset(name for words in given or [] for name in words.split(",") if name)
-
-
-def _require_report(report: Path, *sources: Path) -> None:
-    """Scoring takes minutes: whether its report can be written is known before."""
-    if report.is_dir():
-        raise MediaError(f"{report} is a folder", "give -o the name of a file")
-    if report.resolve() in {source.resolve() for source in sources}:
-        raise MediaError(f"{report} is one of the videos to compare", "give -o another name")
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=report.parent):
-            pass
-    except OSError as error:
-        raise MediaError(
-            f"{report.parent} cannot be written: {error.strerror}", "give -o another place"
-        ) from error
-    if report.exists() and not os.access(report, os.W_OK):
-        raise MediaError(f"{report} cannot be written", "give -o another name")
 
 
 def _require_files(*paths: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from fractions import Fraction
@@ -52,6 +50,7 @@ from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import find_footage, is_footage
 from metatalk.workspace.ledger import Entry, read_ledger
 from metatalk.workspace.manifest import Metrics, write_json
+from metatalk.workspace.output import require_output
 
 LOG = logging.getLogger(__name__)
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
@@ -106,6 +105,7 @@ def drive_actor(
         MetatalkError: whatever the user can mend.
     """
     folder = ActorFolder(actor)
+    require_container(output)
     require_output(output, [audio, *([target] if target else [])])
     with folder.lock(shared=True):
         drive = prepare_drive(actor, audio, target, config, rerun, progress_factory)
@@ -126,33 +126,16 @@ def drive_actor(
     }
 
 
-def require_output(output: Path, sources: Sequence[Path]) -> None:
-    """Check before any work that the result can be written where it is wanted.
-
-    Args:
-        output: the video to be.
-        sources: files that it must not replace.
+def require_container(output: Path) -> None:
+    """Check that the result's name ends like a container that can be written.
 
     Raises:
-        MediaError: another container, a folder in its place, a place that cannot be written,
-            or one of the sources.
+        MediaError: it does not.
     """
     if output.suffix.lower() not in CONTAINERS:
         raise MediaError(
             f"{output}: no container is known by this ending", f"use {', '.join(CONTAINERS)}"
         )
-    if any(output.resolve() == source.resolve() for source in sources):
-        raise MediaError(f"{output} is one of the files to work from", "give -o another name")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        raise MediaError(
-            f"{output.parent} cannot be written: {error.strerror}", "give -o another place"
-        ) from error
-    if output.is_dir():
-        raise MediaError(f"{output} is a folder", "give -o the name of a file")
 
 
 def prepare_drive(

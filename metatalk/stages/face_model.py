@@ -6,6 +6,8 @@ import importlib.metadata
 import logging
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from metatalk.errors import MissingAssetError, ShapeError
@@ -46,21 +48,24 @@ def open_face_model(name: str, landmarks: LandmarksConfig) -> MorphableModel:
     except (OSError, ValueError, zipfile.BadZipFile, ShapeError) as error:
         LOG.warning("%s cannot be read (%s): building the face model again", path, error)
     model = _build(landmarks)
-    try:
-        _keep(path, model)
-    except OSError as error:
-        raise MissingAssetError(
-            f"the face model cannot be kept in {path.parent}: {error.strerror}",
-            "set METATALK_CACHE to a folder that can be written",
-        ) from error
+    with _writing_in(path.parent):
+        partial = path.with_suffix(f".{os.getpid()}.npz")  # several processes may build at once
+        save_model(partial, model)
+        partial.replace(path)
     return model
 
 
-def _keep(path: Path, model: MorphableModel) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.npz")  # several processes may build at once
-    save_model(partial, model)
-    partial.replace(path)
+@contextmanager
+def _writing_in(folder: Path) -> Iterator[None]:
+    """Make a folder of the cache, and say what to do where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise MissingAssetError(
+            f"the cache folder {folder} cannot be written: {error.strerror}",
+            "set METATALK_CACHE to a folder that can be written",
+        ) from error
 
 
 def face_model_card(name: str, landmarks: LandmarksConfig) -> Path:
@@ -80,14 +85,8 @@ def face_model_card(name: str, landmarks: LandmarksConfig) -> Path:
         MissingAssetError: no such source, or nowhere to keep it.
     """
     card = face_model_path(name, landmarks).with_suffix(".txt")
-    try:
-        card.parent.mkdir(parents=True, exist_ok=True)
+    with _writing_in(card.parent):
         card.write_text(card.stem + "\n", encoding="utf-8")
-    except OSError as error:
-        raise MissingAssetError(
-            f"{card.parent} cannot be written: {error.strerror}",
-            "set METATALK_CACHE to a folder that can be written",
-        ) from error
     return card
 
 
