@@ -19,14 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The command line sets up logging for its process; the next test is another one."""
-    loggers = [logging.getLogger(), logging.getLogger("metatalk")]
-    before = [(logger.handlers[:], logger.level) for logger in loggers]
+def logging_untouched() -> Iterator[None]:
+    """The command line sets up logging for its process; every test is another one."""
+    _reset_logging()  # a fixture of the whole session may have run a command
     yield
-    for logger, (handlers, level) in zip(loggers, before, strict=True):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+    _reset_logging()
+
+
+def _reset_logging() -> None:
+    logger = logging.getLogger("metatalk")
+    logger.handlers.clear()
+    logger.propagate = True
+    for name in ("metatalk", "metatalk.stages"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
