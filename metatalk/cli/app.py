@@ -14,7 +14,23 @@ import typer
 import metatalk
 from metatalk.cli import terminal
 from metatalk.cli.doctor import examine, show_findings
-from metatalk.config import Config, load_config, preset_names
+from metatalk.cli.options import (
+    Actor,
+    Clip,
+    ConfigFile,
+    ConsentFile,
+    Face,
+    Json,
+    Preset,
+    Rerun,
+    Verbose,
+    Words,
+    names,
+    require_files,
+    settings,
+    with_face,
+)
+from metatalk.config import Config, load_config
 from metatalk.errors import ConfigError, MissingAssetError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.actor import disk_errors_remedied
@@ -29,36 +45,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DEFAULT_PRESET = "standard"
-
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(help="Settings such as neural.minutes=10.", metavar="[KEY=VALUE]..."),
-]
-Clip = Annotated[Path, typer.Argument(help="Footage of one speaking person.", metavar="CLIP")]
-Actor = Annotated[Path, typer.Option("--actor", help="The actor's folder.", metavar="DIR")]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        help="draft, standard or studio; without it the actor's own settings, else standard."
-    ),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="A YAML file of settings.", metavar="FILE")
-]
-Rerun = Annotated[
-    list[str] | None,
-    typer.Option(help="Make these stages anew: names with commas, or all.", metavar="STAGE"),
-]
-Face = Annotated[
-    int | None, typer.Option(help="Which face, where there are several.", metavar="N", min=0)
-]
-ConsentFile = Annotated[
-    Path | None, typer.Option(help="Who allowed it: a JSON file (docs/data.md).", metavar="FILE")
-]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log what is done.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
 
 
 def main(argv: Sequence[str] | None = None, last: str | None = None) -> int:
@@ -113,8 +99,8 @@ def train(
 ) -> None:
     """Learn the actor in CLIP. Run again to go on; what is done is kept."""
     terminal.set_up_logging(verbose)
-    settings = _settings(preset, config, _with_face(words, face), actor)
-    _train(clip, actor, settings, rerun, None, consent, as_json)
+    chosen = settings(preset, config, with_face(words, face), actor)
+    train_up_to(clip, actor, chosen, rerun, None, consent, as_json)
 
 
 @app.command()
@@ -139,8 +125,8 @@ def stage(
     terminal.set_up_logging(verbose)
     if name not in STAGE_NAMES:
         raise ConfigError(f"no stage {name!r}", f"stages: {', '.join(STAGE_NAMES)}")
-    settings = _settings(preset, config, _with_face(words, face), actor)
-    _train(clip, actor, settings, rerun, name, consent, as_json)
+    chosen = settings(preset, config, with_face(words, face), actor)
+    train_up_to(clip, actor, chosen, rerun, name, consent, as_json)
 
 
 @app.command()
@@ -171,15 +157,15 @@ def drive(
 ) -> None:
     """Make the actor in DIR say AUDIO."""
     terminal.set_up_logging(verbose)
-    _require_files(audio, *([target] if target else []))
+    require_files(audio, *([target] if target else []))
     if not actor.is_dir():
         raise MissingAssetError(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
         )
     more = [f"drive.length={length}"] if length else []
     # Which face it was in the training clip says nothing about another clip.
-    settings = _settings(
-        preset, config, ["landmarks.face=null", *_with_face(words, face), *more], actor
+    chosen = settings(
+        preset, config, ["landmarks.face=null", *with_face(words, face), *more], actor
     )
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
@@ -189,8 +175,8 @@ def drive(
             audio=audio,
             output=output,
             target=target,
-            config=settings,
-            rerun=_names(rerun),
+            config=chosen,
+            rerun=names(rerun),
             progress_factory=terminal.bars(),
         )
     terminal.show_values(metrics, as_json)
@@ -210,7 +196,7 @@ def evaluate(
 ) -> None:
     """Score GENERATED against the REAL footage of the same words."""
     terminal.set_up_logging(verbose)
-    _require_files(real, generated)
+    require_files(real, generated)
     if report is not None:
         require_output(report, [real, generated])
     with terminal.stdout_kept_clean(as_json):
@@ -232,16 +218,30 @@ def doctor(words: Words = None, *, verbose: Verbose = 0, as_json: Json = False) 
     show_findings(examine(load_config(words=words or [])), as_json)
 
 
-def _train(
+def train_up_to(
     clip: Path,
     actor: Path,
-    settings: Config,
+    chosen: Config,
     rerun: Sequence[str] | None,
     last: str | None,
     consent: Path | None,
     as_json: bool,
 ) -> None:
-    _require_files(clip)
+    """Run the stages of training on a clip and put the clip on record.
+
+    Args:
+        clip: the footage.
+        actor: the actor's folder.
+        chosen: all settings.
+        rerun: stages to make anew, as given on the command line.
+        last: the stage to stop after; None: all.
+        consent: a consent record.
+        as_json: print the metrics as JSON.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    require_files(clip)
     entry = _footage_entry(clip, actor, consent)
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.train import train_actor
@@ -249,8 +249,8 @@ def _train(
         metrics = train_actor(
             clip=clip,
             actor=actor,
-            config=settings,
-            rerun=_names(rerun),
+            config=chosen,
+            rerun=names(rerun),
             progress_factory=terminal.bars(),
             last=last,
         )
@@ -258,19 +258,6 @@ def _train(
     with disk_errors_remedied(actor):
         record_footage(actor, entry)
     terminal.show_stages(metrics, as_json)
-
-
-def _settings(preset: str | None, file: Path | None, words: Sequence[str], actor: Path) -> Config:
-    if preset is None and file is None:
-        own = actor / "config.json"
-        file, preset = (own, None) if own.is_file() else (None, DEFAULT_PRESET)
-    elif preset is not None and preset not in preset_names() and preset != "tiny":
-        raise ConfigError(f"no preset {preset!r}", f"presets: {', '.join(preset_names())}")
-    return load_config(preset, file, words)
-
-
-def _with_face(words: Sequence[str] | None, face: int | None) -> list[str]:
-    return [*(words or []), *([f"landmarks.face={face}"] if face is not None else [])]
 
 
 def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:
@@ -281,14 +268,3 @@ def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:
     if known is not None:
         return replace(known, name=clip.name)
     return footage_entry(clip, digest, granted, date.today())
-
-
-def _names(given: Sequence[str] | None) -> frozenset[str]:
-    return frozenset(name for words in given or [] for name in words.split(",") if name)
-
-
-def _require_files(*paths: Path) -> None:
-    for path in paths:
-        if not path.is_file():
-            what = "is a folder, not a file" if path.is_dir() else "no such file"
-            raise MissingAssetError(f"{path}: {what}", "check the path")

@@ -25,7 +25,7 @@ PICTURE_PX = 640
 DISTANCE_MM = 700.0
 FOCAL_PX = 1700.0
 CHIN_BELOW_EYES_MM = 40.0  # how far below the model's origin the picture's middle lies
-JAW_OPEN = 0.35  # lips apart, so that the inner lip rings have a surface each
+OPENED = 0.35  # of the widest mouth: lips apart, so that the inner lip rings have a surface each
 
 
 def embed_landmarks(model: MorphableModel, detector: Detector) -> MorphableModel:
@@ -41,9 +41,7 @@ def embed_landmarks(model: MorphableModel, detector: Detector) -> MorphableModel
     Raises:
         FittingError: the detector sees no face in the render.
     """
-    closed, open_mouth = torch.zeros(2, len(model.expression_names)).unbind()
-    if "jawOpen" in model.expression_names:
-        open_mouth[model.expression_names.index("jawOpen")] = JAW_OPEN
+    closed, open_mouth = torch.zeros(len(model.expression_names)), OPENED * model.open_mouth
     skin = model.region_triangles("skin")
     triangles, weights = _surface_under(model, detector, closed, skin)
     groups = point_groups(detector.layout)

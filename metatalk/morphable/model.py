@@ -12,6 +12,11 @@ from torch import Tensor
 from metatalk.errors import ShapeError
 from metatalk.shapes import check_shape
 
+REGIONS = (
+    "skin", "face", "lips", "eyelids", "eyes", "inner_mouth", "teeth", "tongue", "lower_face",
+)  # fmt: skip
+OPENING_UNIT = "jawOpen"
+
 
 @dataclass(frozen=True, eq=False)
 class MorphableModel:
@@ -25,15 +30,16 @@ class MorphableModel:
     terms: str  # the licence of the model, as it goes into ledgers
     mean: Tensor  # (V, 3) millimetres
     identity_basis: Tensor  # (I, V, 3) millimetres per standard deviation
-    expression_basis: Tensor  # (E, V, 3) millimetres at full activation
+    expression_basis: Tensor  # (E, V, 3) millimetres at full activation, or per standard deviation
     texture_mean: Tensor  # (V, 3) albedo, RGB in [0, 1]
     texture_basis: Tensor  # (X, V, 3) albedo per standard deviation
     triangles: Tensor  # (F, 3) int64, counter-clockwise seen from outside
     expression_names: tuple[str, ...]  # E names
-    regions: dict[str, Tensor]  # name -> (V,) bool
+    regions: dict[str, Tensor]  # name -> (V,) bool; all of REGIONS, empty where there is none
     landmark_triangles: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     landmark_weights: Tensor = field(default_factory=lambda: torch.zeros(0, 3))
     landmark_layout: str = ""  # the detector's layout that the embedding belongs to
+    wide_open: Tensor = field(default_factory=lambda: torch.zeros(0))  # (E,) see `open_mouth`
 
     def __post_init__(self) -> None:
         sizes = check_shape("mean", self.mean, "V 3")
@@ -45,6 +51,8 @@ class MorphableModel:
             check_shape(f"region {name}", region, "V", **sizes)
         landmarks = check_shape("landmark_triangles", self.landmark_triangles, "L")["L"]
         check_shape("landmark_weights", self.landmark_weights, "L 3", L=landmarks)
+        if len(self.wide_open):
+            check_shape("wide_open", self.wide_open, "E", E=len(self.expression_basis))
         if len(self.expression_names) != len(self.expression_basis):
             raise ShapeError(
                 f"{len(self.expression_names)} expression names for "
@@ -52,10 +60,30 @@ class MorphableModel:
             )
 
     @property
+    def has_units(self) -> bool:
+        """Whether expression is told in ARKit's units, 0 to 1, and not in statistical modes."""
+        return OPENING_UNIT in self.expression_names
+
+    @property
     def lower_units(self) -> Tensor:
-        """(E,) bool: the face units that speech drives: jaw, mouth, tongue and puffed cheeks."""
+        """(E,) bool: what speech drives: jaw, mouth, tongue and puffed cheeks.
+
+        Statistical modes move the whole face together: speech drives all of them.
+        """
+        if not self.has_units:
+            return torch.ones(len(self.expression_names), dtype=torch.bool)
         driven = ("jaw", "mouth", "tongue", "cheekPuff")
         return torch.tensor([name.startswith(driven) for name in self.expression_names])
+
+    @property
+    def open_mouth(self) -> Tensor:
+        """(E,) the expression of a mouth as wide open as it gets; zeros where none is known."""
+        if len(self.wide_open):
+            return self.wide_open
+        opened = torch.zeros(len(self.expression_names))
+        if self.has_units:
+            opened[self.expression_names.index(OPENING_UNIT)] = 1.0
+        return opened
 
     def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Vertices of a person making a face.

@@ -17,7 +17,7 @@ from metatalk.render.crops import CropLayout, crop_transforms, measure_layout
 from metatalk.render.lower_face import lower_face_mask, project_to_crop, render_lower_face
 from metatalk.render.warp import CarryMap, carry_map
 
-MASK_JAW_OPEN = 0.7  # as wide as speech gets
+MASK_OPEN = 0.7  # of the widest: as wide as speech gets
 GROWTH_AT_PX = 256  # the crop side at which `grow_px` is meant
 
 
@@ -104,9 +104,7 @@ class Scene:
     def mask(self, track: TrackCoefficients, transforms: np.ndarray) -> np.ndarray:
         """(T, S, S) uint8, 0 or 255: what any mouth of this head could cover."""
         closed = torch.zeros_like(track.expression)
-        wide = closed.clone()
-        if "jawOpen" in self.model.expression_names:
-            wide[:, self.model.expression_names.index("jawOpen")] = MASK_JAW_OPEN
+        wide = closed + MASK_OPEN * self.model.open_mouth
         triangles = self.model.triangles.numpy()
         return lower_face_mask(
             self.vertices(track.with_expression(closed)),

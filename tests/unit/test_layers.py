@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "metatalk"
 ROWS = """errors; shapes timing presenter; media workspace; landmarks morphable; render lipsync;
-          fitting neural a2e; compose evaluate; config; stages; cli"""
+          fitting neural a2e; compose evaluate interchange; config; stages; cli"""
 RANK = {name: rank for rank, row in enumerate(ROWS.split(";")) for name in row.split()}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LIGHT = ("numpy", "torch", "cv2", "mediapipe", "numba", "librosa", "av", "scipy", "anny")

@@ -1,0 +1,1 @@
+"""`metatalk export`: coefficients for other programs."""

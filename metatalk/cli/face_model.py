@@ -1,0 +1,1 @@
+"""`metatalk face-model`: which face models there are."""

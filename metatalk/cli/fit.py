@@ -1,0 +1,1 @@
+"""`metatalk fit`: the reconstructor alone."""

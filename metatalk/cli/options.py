@@ -1,0 +1,87 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metatalk.config import Config, load_config, preset_names
+from metatalk.errors import ConfigError, MissingAssetError
+
+DEFAULT_PRESET = "standard"
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings such as neural.minutes=10.", metavar="[KEY=VALUE]..."),
+]
+Clip = Annotated[Path, typer.Argument(help="Footage of one speaking person.", metavar="CLIP")]
+Actor = Annotated[Path, typer.Option("--actor", help="The actor's folder.", metavar="DIR")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="draft, standard or studio; without it the actor's own settings, else standard."
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file of settings.", metavar="FILE")
+]
+Rerun = Annotated[
+    list[str] | None,
+    typer.Option(help="Make these stages anew: names with commas, or all.", metavar="STAGE"),
+]
+Face = Annotated[
+    int | None, typer.Option(help="Which face, where there are several.", metavar="N", min=0)
+]
+ConsentFile = Annotated[
+    Path | None, typer.Option(help="Who allowed it: a JSON file (docs/data.md).", metavar="FILE")
+]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log what is done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
+
+
+def settings(preset: str | None, file: Path | None, words: Sequence[str], actor: Path) -> Config:
+    """Put a command's settings together.
+
+    Args:
+        preset: asked for; None: the actor's own settings where it has some, else the default.
+        file: a YAML file of settings.
+        words: `key=value`.
+        actor: the actor's folder.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: no such preset, or a setting that is not one.
+    """
+    if preset is None and file is None:
+        own = actor / "config.json"
+        file, preset = (own, None) if own.is_file() else (None, DEFAULT_PRESET)
+    elif preset is not None and preset not in preset_names() and preset != "tiny":
+        raise ConfigError(f"no preset {preset!r}", f"presets: {', '.join(preset_names())}")
+    return load_config(preset, file, words)
+
+
+def with_face(words: Sequence[str] | None, face: int | None) -> list[str]:
+    """The words, and after them the face that `--face` names."""
+    return [*(words or []), *([f"landmarks.face={face}"] if face is not None else [])]
+
+
+def names(given: Sequence[str] | None) -> frozenset[str]:
+    """What an option that may be repeated, or list names with commas, names in all."""
+    return frozenset(name for words in given or [] for name in words.split(",") if name)
+
+
+def require_files(*paths: Path) -> None:
+    """Check that the files of a command line are there.
+
+    Raises:
+        MissingAssetError: one is not, or is a folder.
+    """
+    for path in paths:
+        if not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "no such file"
+            raise MissingAssetError(f"{path}: {what}", "check the path")

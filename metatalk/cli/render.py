@@ -1,0 +1,1 @@
+"""`metatalk render`: pictures of coefficients."""
