@@ -50,3 +50,7 @@ class FittingError(MetatalkError):
 
 class ConsentError(MetatalkError):
     """Footage whose actor's consent is not on record, or no longer covers the use."""
+
+
+class CurvesError(MetatalkError):
+    """A file of curves from another program that cannot be read or used."""

@@ -1,6 +1,8 @@
-"""Render the synthetic lower face beside the aligned crops of one video."""
+"""Draw a fitted head, or the crops that the renderer learns from."""
+
+import sys
 
 from metatalk.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main(last="render"))
+    raise SystemExit(main(["render", *sys.argv[1:]]))

@@ -37,6 +37,7 @@ from metatalk.workspace.actor import disk_errors_remedied
 from metatalk.workspace.consent import find_consented, footage_entry, read_consent
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.ledger import Entry, read_ledger, record_footage
+from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_output
 
 app = typer.Typer(
@@ -145,6 +146,12 @@ def drive(
             help="Another clip of the actor to re-voice; else the footage.", metavar="CLIP"
         ),
     ] = None,
+    expression: Annotated[
+        Path | None,
+        typer.Option(
+            help="Edited curves that move the mouth in place of AUDIO's words.", metavar="FILE"
+        ),
+    ] = None,
     length: Annotated[
         Literal["audio", "video"] | None, typer.Option(help="Which one ends the result.")
     ] = None,
@@ -157,7 +164,7 @@ def drive(
 ) -> None:
     """Make the actor in DIR say AUDIO."""
     terminal.set_up_logging(verbose)
-    require_files(audio, *([target] if target else []))
+    require_files(audio, *(path for path in (target, expression) if path))
     if not actor.is_dir():
         raise MissingAssetError(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
@@ -178,6 +185,7 @@ def drive(
             config=chosen,
             rerun=names(rerun),
             progress_factory=terminal.bars(),
+            expression=expression,
         )
     terminal.show_values(metrics, as_json)
 
@@ -227,6 +235,23 @@ def train_up_to(
     consent: Path | None,
     as_json: bool,
 ) -> None:
+    """Run the stages of training on a clip, put the clip on record and print the metrics.
+
+    Arguments and errors are those of `learn_up_to`.
+    """
+    metrics = learn_up_to(clip, actor, chosen, rerun, last, consent, as_json)
+    terminal.show_stages(metrics, as_json)
+
+
+def learn_up_to(
+    clip: Path,
+    actor: Path,
+    chosen: Config,
+    rerun: Sequence[str] | None,
+    last: str | None,
+    consent: Path | None,
+    as_json: bool,
+) -> dict[str, Metrics]:
     """Run the stages of training on a clip and put the clip on record.
 
     Args:
@@ -236,7 +261,10 @@ def train_up_to(
         rerun: stages to make anew, as given on the command line.
         last: the stage to stop after; None: all.
         consent: a consent record.
-        as_json: print the metrics as JSON.
+        as_json: a machine reads standard output.
+
+    Returns:
+        The metrics of each stage.
 
     Raises:
         MetatalkError: whatever the user can mend.
@@ -257,7 +285,7 @@ def train_up_to(
     # Not before: a run that is refused has used no footage.
     with disk_errors_remedied(actor):
         record_footage(actor, entry)
-    terminal.show_stages(metrics, as_json)
+    return metrics
 
 
 def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:

@@ -17,6 +17,7 @@ from rich.table import Table
 import metatalk
 from metatalk.cli.terminal import show_json
 from metatalk.config import Config
+from metatalk.fitting.config import FitConfig
 
 # distribution, whether metatalk needs it, what it is for
 _LIBRARIES = (
@@ -27,11 +28,10 @@ _LIBRARIES = (
     ("anny", True, "building the default face model"),
     ("face-alignment", False, "the papers' 68 landmarks: pip install 'metatalk[faces68]'"),
 )
-_BFM_ADDS = "the papers' face model, for research; this version does not read it yet"
+_MODELS_ADD = "face models you may have ({names}): metatalk face-model list tells where from"
 _TEACHER_ADDS = (
     "a Wav2Lip teacher for voices unlike the actor's own: pseudo.checkpoint=FILE pseudo.corpus=DIR"
 )
-_BFM = Path(metatalk.__file__).parents[1] / "third_party" / "bfm"
 _PRESENTER = Path(metatalk.__file__).parent / "presenter"
 
 
@@ -56,7 +56,14 @@ def examine(config: Config) -> list[Finding]:
     Returns:
         The findings, in the order in which they are shown.
     """
-    return [*_machine(), *_libraries(), *_devices(), *_face_models(), *_teachers(config)]
+    return [
+        *_machine(),
+        *_libraries(),
+        *_devices(),
+        *_face_models(),
+        *_footage(),
+        *_teachers(config),
+    ]
 
 
 def show_findings(findings: list[Finding], as_json: bool) -> None:
@@ -125,11 +132,27 @@ def _devices() -> Iterator[Finding]:
 
 
 def _face_models() -> Iterator[Finding]:
+    default = FitConfig.face_model
     adds = "the default face model, free of licence walls"
-    has_anny = any(f.name == "anny" and f.found for f in _libraries())
-    yield Finding("face models", "anny", has_anny, "from its package", adds, needed=True)
-    files = sorted(path.name for path in _BFM.glob("*") if path.suffix in (".mat", ".h5"))
-    yield Finding("face models", "bfm", bool(files), ", ".join(files), _BFM_ADDS)
+    try:
+        from metatalk.landmarks.config import LandmarksConfig
+        from metatalk.stages.face_model import list_face_models
+    except (ImportError, OSError) as error:
+        detail = f"a library does not load: {error}"
+        yield Finding("face models", default, False, detail, adds, needed=True)
+        return
+    models = list_face_models(LandmarksConfig())
+    for model in models:
+        if model.found or model.name == default:
+            detail = f"{model.where}; {model.sizes}" if model.found else ""
+            needed = model.name == default
+            yield Finding("face models", model.name, model.found, detail, adds, needed)
+    others = ", ".join(model.name for model in models if not model.found and model.name != default)
+    if others:
+        yield Finding("face models", "others", False, "", _MODELS_ADD.format(names=others))
+
+
+def _footage() -> Iterator[Finding]:
     presenter = sorted(path.name for path in _PRESENTER.glob("*.mp4"))
     adds = "a synthetic presenter to try everything on: make demo"
     yield Finding("footage", "presenter", bool(presenter), ", ".join(presenter), adds)

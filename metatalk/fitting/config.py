@@ -3,43 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from metatalk.errors import ConfigError
+
+UNKNOWNS = ("rotation", "translation", "expression", "identity", "focal")
 
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """One phase of the fit: how long it runs."""
+    """One phase of the fit: what it may change, and how long it runs."""
 
     steps: int
+    free: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ConfigError(f"a fitting phase cannot run {self.steps} steps")
+        unknown = sorted(set(self.free) - set(UNKNOWNS))
+        if unknown:
+            raise ConfigError(
+                f"a fitting phase cannot free {', '.join(unknown)}", f"use {', '.join(UNKNOWNS)}"
+            )
+
+
+POSE = ("rotation", "translation")
+FRAME = (*POSE, "expression")
+SHARED = (*FRAME, "identity", "focal")
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """The schedule and the weights of the fit; errors are measured in millimetres on the face."""
+    """The schedule and the weights of the fit; errors are measured in millimetres on the face.
 
-    rigid: PhaseConfig = PhaseConfig(steps=6)  # pose alone, every keyframe
-    shape: PhaseConfig = PhaseConfig(steps=14)  # pose, expression, identity and focal length
-    frames: PhaseConfig = PhaseConfig(steps=7)  # pose and expression of every frame
-    settle: PhaseConfig = PhaseConfig(steps=3)  # expression again, under the smoothed pose
-    photo: PhaseConfig = PhaseConfig(steps=6)  # albedo and light in turn
+    The phases run in this order: `rigid` and `shape` on the keyframes, `rigid` and `frames` on
+    the frames in which light is measured, `photo` on their colours, `joint` on the keyframes
+    with landmarks and colours at once, then `rigid`, `frames` and `settle` on every frame.
+    """
+
+    rigid: PhaseConfig = PhaseConfig(steps=6, free=POSE)
+    shape: PhaseConfig = PhaseConfig(steps=14, free=SHARED)
+    photo: PhaseConfig = PhaseConfig(steps=12)  # albedo and light in turn
+    joint: PhaseConfig = PhaseConfig(steps=6, free=SHARED)
+    frames: PhaseConfig = PhaseConfig(steps=7, free=FRAME)
+    settle: PhaseConfig = PhaseConfig(steps=3, free=("expression",))  # under the smoothed pose
     face_model: str = "anny"
-    keyframes: int = 48  # frames that share in finding identity, focal length and texture
+    start: Literal["landmarks", "deep3d"] = "landmarks"  # where the first guess comes from
+    deep3d_checkpoint: str | None = None  # the network's file, for start=deep3d
+    keyframes: int = 32  # frames that share in finding identity, focal length and texture
     batch: int = 160  # frames solved at once: bounds the memory
     robust_mm: float = 4.0  # landmarks further off than this count less and less
     lip_weight: float = 2.5  # of the lips' landmarks, against 1 for the rest
     gap_weight: float = 4.0  # of the distance between the inner lips
-    contour_weight: float = 0.15  # of the face's outline, which is not a point of the skin
-    identity_prior: float = 4.0  # per squared standard deviation
+    contour_weight: float = 0.3  # of the face's outline, across which alone it is held
+    identity_prior: float = 30.0  # per squared standard deviation
     expression_prior: float = 6.0  # per squared activation
+    mode_prior: float = 1.0  # per squared standard deviation, of models without face units
     sparsity: float = 3.0  # per activation: prefers few units to many
     bound_weight: float = 2000.0  # per squared activation outside [0, 1]
-    focal_prior: float = 0.25  # spread of the logarithm of focal length / longer side
-    pose_smoothing_s: float = 0.045  # width of the temporal filter over the pose
+    steadiness: float = 20.0  # per squared activation away from the neighbouring frames
+    distance_mm: float = 1000.0  # how far actors usually are from the camera
+    focal_prior: float = 0.3  # spread of the logarithm of the distance
+    colour_weight: float = 2000.0  # of the colours in the joint pass, a keyframe
+    pose_smoothing_s: float = 0.06  # width of the temporal filter over the pose
     expression_smoothing_s: float = 0.012  # and over the expression
     light_rate_hz: float = 5.0  # light is measured this often and interpolated between
 
@@ -50,3 +76,10 @@ class FitConfig:
                 raise ConfigError(f"fit.{field.name} is {value}, but cannot be negative")
         if self.keyframes < 1 or self.batch < 1:
             raise ConfigError("fit.keyframes and fit.batch must be at least 1")
+        if self.distance_mm <= 0 or self.focal_prior <= 0:
+            raise ConfigError("fit.distance_mm and fit.focal_prior must be above 0")
+        if self.start == "deep3d" and self.deep3d_checkpoint is None:
+            raise ConfigError(
+                "fit.start=deep3d needs a checkpoint",
+                "name it with fit.deep3d_checkpoint=FILE, or use fit.start=landmarks",
+            )

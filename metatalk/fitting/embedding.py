@@ -6,9 +6,10 @@ a mouth corner is, biases included, and the fit inherits none of the difference.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.ndimage
 import torch
 from torch import Tensor
 
@@ -19,13 +20,23 @@ from metatalk.morphable.camera import Camera
 from metatalk.morphable.lighting import sh_basis
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
+from metatalk.morphable.skin_texture import ALBEDO
 from metatalk.render.rasterize import Fragments, interpolate, rasterize
+from metatalk.shapes import check_shape
 
 PICTURE_PX = 640
 DISTANCE_MM = 700.0
 FOCAL_PX = 1700.0
 CHIN_BELOW_EYES_MM = 40.0  # how far below the model's origin the picture's middle lies
 OPENED = 0.35  # of the widest mouth: lips apart, so that the inner lip rings have a surface each
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """The mean face from the front, and where a detector sees its landmarks."""
+
+    fragments: Fragments  # of one picture: what is seen at each pixel
+    points: np.ndarray  # (L, 2) px, the detector's landmarks
 
 
 def embed_landmarks(model: MorphableModel, detector: Detector) -> MorphableModel:
@@ -43,11 +54,11 @@ def embed_landmarks(model: MorphableModel, detector: Detector) -> MorphableModel
     """
     closed, open_mouth = torch.zeros(len(model.expression_names)), OPENED * model.open_mouth
     skin = model.region_triangles("skin")
-    triangles, weights = _surface_under(model, detector, closed, skin)
-    groups = point_groups(detector.layout)
-    lips = list(groups.lips)
-    apart = _surface_under(model, detector, open_mouth, skin)
-    triangles[lips], weights[lips] = apart[0][lips], apart[1][lips]
+    shut = take_portrait(model, detector, closed)
+    triangles, weights = surface_under(shut.points, shut.fragments, skin)
+    lips = list(point_groups(detector.layout).lips)
+    apart = take_portrait(model, detector, open_mouth)
+    triangles[lips], weights[lips] = surface_under(apart.points[lips], apart.fragments, skin)
     return replace(
         model,
         landmark_triangles=torch.from_numpy(triangles),
@@ -67,21 +78,52 @@ def portrait(model: MorphableModel, expression: Tensor) -> tuple[np.ndarray, Fra
         (PICTURE_PX, PICTURE_PX, 3) uint8 RGB, and what is seen at each pixel.
     """
     vertices = model.shape(torch.zeros(len(model.identity_basis)), expression)
-    vertices = vertices + torch.tensor([0.0, -CHIN_BELOW_EYES_MM, DISTANCE_MM])
-    pixels = Camera(FOCAL_PX, PICTURE_PX, PICTURE_PX).project(vertices)
-    points = torch.cat((pixels, vertices[..., 2:]), -1).numpy()[None]
+    points = portrait_points(vertices).numpy()[None]
     light = torch.tensor([2.2, -0.35, -0.75, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
     shading = (sh_basis(vertex_normals(vertices, model.triangles)) @ light).clamp_min(0.0)
     colours = (model.texture_mean * shading[:, None]).clamp(0, 1).numpy()
-    fragments = rasterize(points, model.triangles.numpy().astype(np.int32), PICTURE_PX, PICTURE_PX)
-    picture = interpolate(fragments, model.triangles.numpy(), colours, background=0.35)[0]
+    triangles = model.triangles.numpy().astype(np.int32)
+    hollow = not bool(model.regions["inner_mouth"].any())  # an open mouth is a hole in the surface
+    fragments = rasterize(points, triangles, PICTURE_PX, PICTURE_PX, cull_back=hollow)
+    picture = interpolate(fragments, triangles, colours, background=0.35)[0]
+    if hollow:
+        covered = fragments.covered[0]
+        picture[scipy.ndimage.binary_fill_holes(covered) & ~covered] = ALBEDO["inner_mouth"]
     return (picture * 255).round().astype(np.uint8), fragments
 
 
-def _surface_under(
-    model: MorphableModel, detector: Detector, expression: Tensor, allowed: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """(L,) triangles and (L, 3) weights under the landmarks seen on one portrait."""
+def portrait_points(vertices: Tensor) -> Tensor:
+    """Project vertices as `portrait` sees them.
+
+    Args:
+        vertices: (V, 3) mm, model frame.
+
+    Returns:
+        (V, 3) x and y in px of the portrait, depth in mm.
+
+    Raises:
+        ShapeError: `vertices` is not (V, 3).
+    """
+    check_shape("vertices", vertices, "V 3")
+    placed = vertices + vertices.new_tensor((0.0, -CHIN_BELOW_EYES_MM, DISTANCE_MM))
+    pixels = Camera(FOCAL_PX, PICTURE_PX, PICTURE_PX).project(placed)
+    return torch.cat((pixels, placed[..., 2:]), -1)
+
+
+def take_portrait(model: MorphableModel, detector: Detector, expression: Tensor) -> Portrait:
+    """Picture the mean face and find its landmarks in the picture.
+
+    Args:
+        model: the face model.
+        detector: a landmark detector for single pictures.
+        expression: (E,) activations.
+
+    Returns:
+        The portrait.
+
+    Raises:
+        FittingError: the detector sees no face in it.
+    """
     picture, fragments = portrait(model, expression)
     detector.reset()
     faces = detector.detect(picture)
@@ -90,10 +132,33 @@ def _surface_under(
             f"the landmark detector sees no face in a render of the {model.source} model",
             "check the units (millimetres) and axes (y down, z away) that its reader gives it",
         )
+    return Portrait(fragments, faces[0].points[:, :2])
+
+
+def surface_under(
+    points: np.ndarray, fragments: Fragments, allowed: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the surface points under pixels of a portrait.
+
+    Args:
+        points: (N, 2) px.
+        fragments: of one picture.
+        allowed: (F',) numbers of the triangles that may be found; where a pixel shows another
+            one, the nearest pixel that shows one of these counts.
+
+    Returns:
+        (N,) int64 triangles and (N, 3) float32 weights of their corners.
+
+    Raises:
+        FittingError: the picture shows none of these triangles.
+        ShapeError: `points` is not (N, 2).
+    """
+    check_shape("points", points, "N 2")
     seen = fragments.triangle[0]
     rows, columns = np.nonzero(np.isin(seen, allowed.numpy()))
+    if not len(rows):
+        raise FittingError("a render of the face model shows none of its skin")
     centres = np.stack((columns, rows), -1) + 0.5
-    points = faces[0].points[:, :2]
     nearest = ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
     rows, columns = rows[nearest], columns[nearest]
     return seen[rows, columns].astype(np.int64), fragments.weights[0, rows, columns].copy()

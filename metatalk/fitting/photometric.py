@@ -27,7 +27,7 @@ BATCH_FRAMES = 64  # looked at together: intermediates hold 27 numbers a vertex 
 
 @dataclass(frozen=True, eq=False)
 class ColourSamples:
-    """Colours seen at vertices in some frames of a clip."""
+    """Colours seen at K vertices in N frames of a clip."""
 
     frames: np.ndarray  # (N,) frame numbers, ascending
     vertices: Tensor  # (K,) numbers of the vertices that were looked at
@@ -87,21 +87,21 @@ def fit_albedo_and_light(
     Returns:
         (X,) texture coefficients and (N, 3, 9) lighting.
     """
-    texture = torch.zeros(len(model.texture_basis))
-    lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
+    texture = samples.colours.new_zeros(len(model.texture_basis))
+    lighting = ambient_light().to(samples.colours).expand(len(samples.frames), 3, BANDS)
     for _ in range(config.photo.steps):
         albedo = model.albedo(texture)[samples.vertices]  # (K, 3)
-        lighting = _solve_light(samples, albedo, lighting)
-        texture = _solve_albedo(model, samples, albedo, lighting)
-    return texture, _solve_light(samples, model.albedo(texture)[samples.vertices], lighting)
+        lighting = solve_light(samples, albedo, lighting)
+        texture = solve_albedo(model, samples, albedo, lighting)
+    return texture, solve_light(samples, model.albedo(texture)[samples.vertices], lighting)
 
 
 def fit_light(model: MorphableModel, samples: ColourSamples, texture: Tensor) -> Tensor:
     """Light of frames of a known actor: (X,) texture to (N, 3, 9) lighting."""
     albedo = model.albedo(texture)[samples.vertices]
-    lighting = ambient_light().expand(len(samples.frames), 3, BANDS)
+    lighting = ambient_light().to(samples.colours).expand(len(samples.frames), 3, BANDS)
     for _ in range(3):  # the robust weights need a first answer
-        lighting = _solve_light(samples, albedo, lighting)
+        lighting = solve_light(samples, albedo, lighting)
     return lighting
 
 
@@ -125,10 +125,20 @@ def _robust_weights(samples: ColourSamples, predicted: Tensor) -> Tensor:
     return samples.weights / (1.0 + (error / ROBUST_COLOUR) ** 2)
 
 
-def _solve_light(samples: ColourSamples, albedo: Tensor, before: Tensor) -> Tensor:
-    """(N, 3, 9) by ridge regression towards the clip's mean light."""
+def solve_light(samples: ColourSamples, albedo: Tensor, before: Tensor) -> Tensor:
+    """Find each frame's light for a known albedo, by ridge regression towards the clip's mean.
+
+    Args:
+        samples: colours of N frames.
+        albedo: (K, 3) of the vertices looked at.
+        before: (N, 3, 9) light that tells which colours are outliers.
+
+    Returns:
+        (N, 3, 9).
+    """
     count = len(samples.frames)
-    gram, right = torch.empty(count, 3, BANDS, BANDS), torch.empty(count, 3, BANDS)
+    gram = albedo.new_empty(count, 3, BANDS, BANDS)
+    right = albedo.new_empty(count, 3, BANDS)
     for rows, part, basis in _batches(samples):
         predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before[rows])
         weights = _robust_weights(part, predicted)
@@ -138,17 +148,27 @@ def _solve_light(samples: ColourSamples, albedo: Tensor, before: Tensor) -> Tens
         right[rows] = torch.einsum("nckb,nkc->ncb", weighted, part.colours)
     mass = gram.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)  # (N, 3, 1)
     common = torch.linalg.solve(
-        gram.mean(0) + 1e-4 * torch.eye(BANDS), right.mean(0).unsqueeze(-1)
+        gram.mean(0) + 1e-4 * torch.eye(BANDS, device=gram.device), right.mean(0).unsqueeze(-1)
     ).squeeze(-1)  # (3, 9): the clip's own mean light
     ridge = LIGHT_PRIOR * mass + 1e-4
     hessian = gram + torch.diag_embed(ridge.expand(-1, -1, BANDS))
     return torch.linalg.solve(hessian, (right + ridge * common).unsqueeze(-1)).squeeze(-1)
 
 
-def _solve_albedo(
+def solve_albedo(
     model: MorphableModel, samples: ColourSamples, albedo: Tensor, lighting: Tensor
 ) -> Tensor:
-    """(X,) by ridge regression over all frames at once."""
+    """Find the texture for a known light, by ridge regression over all frames at once.
+
+    Args:
+        model: the face model.
+        samples: colours of N frames.
+        albedo: (K, 3) as it is known, which tells which colours are outliers.
+        lighting: (N, 3, 9).
+
+    Returns:
+        (X,) texture coefficients.
+    """
     mass, seen = torch.zeros_like(albedo), torch.zeros_like(albedo)  # (K, 3)
     for rows, part, basis in _batches(samples):
         shading = torch.einsum("nkb,ncb->nkc", basis, lighting[rows])
@@ -160,4 +180,4 @@ def _solve_albedo(
     gram = torch.einsum("xkc,kc,ykc->xy", modes, mass, modes)
     right = torch.einsum("xkc,kc->x", modes, wanted)
     ridge = ALBEDO_PRIOR * mass.sum() * 0.12**2
-    return torch.linalg.solve(gram + ridge * torch.eye(len(gram)), right)
+    return torch.linalg.solve(gram + ridge * torch.eye(len(gram), device=gram.device), right)

@@ -12,23 +12,30 @@ from torch import Tensor
 
 from metatalk.errors import FittingError
 from metatalk.fitting.config import FitConfig
-from metatalk.fitting.geometry import Geometry, fit_geometry, smooth
+from metatalk.fitting.geometry import Clip, fit_frames, fit_shared, fit_track, prepare_clip
+from metatalk.fitting.joint import colour_term
 from metatalk.fitting.photometric import (
     ColourSamples,
     fit_albedo_and_light,
     fit_light,
     sample_colours,
 )
+from metatalk.fitting.residuals import Unknowns
+from metatalk.fitting.smoothing import smooth, spread
+from metatalk.fitting.solver import solve
+from metatalk.fitting.trust import Trust, measure_trust
+from metatalk.fitting.windows import FaceWindows, cut_window
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
-from metatalk.morphable.pose import transform_points
 
 BLUR_SHARE = 0.008  # of the face's height: colours are read from pictures blurred this much
 FACE_HEIGHT_MM = 180.0
-GEOMETRY_SHARE = 0.6  # of the progress that the geometric part stands for
+COLOUR_POINTS = 2500  # vertices whose colours are read, about
+
+Report = Callable[[int, int], None]
 
 
 class Readable(Protocol):
@@ -52,6 +59,15 @@ class Reconstruction:
     track: TrackCoefficients
     camera: Camera
     error_mm: np.ndarray  # (T,) mean landmark error; nan without a face
+    trust: Trust  # how well the pictures agree
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one pass over the pictures brings home."""
+
+    colours: ColourSamples
+    windows: FaceWindows | None  # of the keyframes; None where no joint pass will be made
 
 
 def reconstruct(
@@ -62,7 +78,8 @@ def reconstruct(
     rate: float,
     config: FitConfig,
     person: PersonCoefficients | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Report = lambda done, total: None,
+    device: torch.device | str = "cpu",
 ) -> Reconstruction:
     """Fit person, expression, pose, albedo and light to one clip.
 
@@ -75,9 +92,10 @@ def reconstruct(
         config: schedule and weights.
         person: the actor where known: identity and texture are then held fixed.
         report: told how much of how much is done.
+        device: where to compute.
 
     Returns:
-        The reconstruction.
+        The reconstruction, on the CPU.
 
     Raises:
         FittingError: no frame has a face.
@@ -85,30 +103,30 @@ def reconstruct(
     Source: AudioDVP (Wen et al. 2020), section 3. Departs: solved by Gauss-Newton and linear
         least squares in place of a network trained for each clip.
     """
-    total = len(landmarks.state)
-    half = round(GEOMETRY_SHARE * total)
-    geometry = fit_geometry(
-        model, landmarks, *size, rate, config, None if person is None else person.identity,
-        lambda done, steps: report(half * done // max(steps, 1), total),
-    )  # fmt: skip
-    camera = Camera(geometry.focal_px, *size)
-    samples = collect_colours(
-        model, geometry, camera, pictures, light_frames(landmarks, rate, config),
-        lambda frame: report(half + (total - half) * frame // total, total),
-    )  # fmt: skip
+    total = len(landmarks)
+    model = model.to(device)
+    clip = prepare_clip(model, landmarks, size, rate, config, person is not None, device)
+    shared = fit_shared(clip, None if person is None else person.identity)
+    seen = _look_through(model, clip, shared, pictures, lambda n: report(n // 2, total))
+    if seen.windows is not None:
+        shared = _fit_jointly(model, clip, shared, seen.windows)
+    geometry = fit_track(clip, shared, lambda done, _: report((total + done) // 2, total))
     if person is None:
-        texture, light = fit_albedo_and_light(model, samples, config)
-        person = PersonCoefficients(geometry.identity, texture)
+        texture, light = fit_albedo_and_light(model, seen.colours, config)
+        person = PersonCoefficients(geometry.identity, texture.cpu())
     else:
-        light = fit_light(model, samples, person.texture)
+        texture = person.texture.to(device)
+        light = fit_light(model, seen.colours, texture)
+    trust = measure_trust(model, seen.colours, texture, light, landmarks, geometry.error_mm)
     track = TrackCoefficients(
         geometry.expression,
         geometry.rotation,
         geometry.translation,
-        spread_light(light, samples.frames, landmarks, config.light_rate_hz / 2 / rate),
-        geometry.confidence,
+        _light_of_frames(light, seen.colours.frames, landmarks, rate / config.light_rate_hz),
+        torch.from_numpy(trust.confidence),
     )
-    return Reconstruction(person, track, camera, geometry.error_mm.numpy())
+    camera = Camera(geometry.focal_px, *size)
+    return Reconstruction(person, track, camera, geometry.error_mm.numpy(), trust)
 
 
 def light_frames(landmarks: LandmarkTrack, rate: float, config: FitConfig) -> np.ndarray:
@@ -118,87 +136,96 @@ def light_frames(landmarks: LandmarkTrack, rate: float, config: FitConfig) -> np
     return np.concatenate(runs)
 
 
-def collect_colours(
+def _look_through(
     model: MorphableModel,
-    geometry: Geometry,
-    camera: Camera,
+    clip: Clip,
+    shared: Unknowns,
     pictures: Iterable[Readable],
-    frames: np.ndarray,
-    report: Callable[[int], None] = lambda frame: None,
-) -> ColourSamples:
-    """Read the colours at the visible vertices of some frames, in one pass over the clip.
-
-    Args:
-        model: the face model.
-        geometry: the fitted geometry of every frame.
-        camera: the clip's camera.
-        pictures: all frames in order.
-        frames: (N,) ascending numbers of those to look at.
-        report: told the number of each frame as it comes.
-
-    Returns:
-        The colours; frames that the clip does not reach are left out.
-
-    Raises:
-        FittingError: the clip reaches none of the frames.
-    """
-    looked_at = model.regions["face"] & ~model.regions["eyelids"] & ~model.regions["eyes"]
-    vertices = looked_at.nonzero().flatten()
-    wanted, numbers, rows = set(frames.tolist()), [], []
+    report: Callable[[int], None],
+) -> Seen:
+    """Read colours in some frames and cut windows out of the keyframes, in one pass."""
+    frames = light_frames(clip.landmarks, clip.rate, clip.config)
+    states = iter(_states(clip, shared, frames))
+    joint = clip.config.joint.steps > 0 and not clip.problem.identity_known
+    lit, keys = set(frames.tolist()), set(clip.keyframes.tolist()) if joint else set()
+    vertices = _coloured(model)
+    rows, numbers, windows = [], [], []
     for picture in pictures:
         report(picture.index)
-        if picture.index in wanted:
-            points, normals = _posed(model, geometry, picture.index)
-            pixels = camera.project(points[vertices]).numpy()
-            depth = float(geometry.translation[picture.index, 2])
-            blur = BLUR_SHARE * FACE_HEIGHT_MM * camera.focal_px / depth
-            facing = normals[vertices].numpy()
-            rows.append((*sample_colours(picture.rgb(), pixels, facing, blur), facing))
+        if picture.index not in lit and picture.index not in keys:
+            continue
+        rgb = picture.rgb()
+        if picture.index in lit:
+            rows.append(_read_colours(model, clip, next(states), rgb, vertices))
             numbers.append(picture.index)
-    if not rows:
+        if picture.index in keys:
+            windows.append(cut_window(rgb, clip.landmarks.points[picture.index, :, :2]))
+    if not rows or (joint and len(windows) < len(keys)):
         raise FittingError(
-            f"the clip has no picture of the {len(frames)} frames that light is measured in",
+            f"the clip has fewer pictures than the {len(clip.landmarks)} frames of its landmarks",
             "the file changed or is damaged: run again from the stage ingest",
         )
+    device = model.mean.device
     colours, weights, facings = (
-        torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+        torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)
     )
-    return ColourSamples(np.array(numbers), vertices, colours, facings, weights)
+    samples = ColourSamples(np.array(numbers), vertices, colours, facings, weights)
+    return Seen(samples, _stacked(windows).to(device) if windows else None)
 
 
-def _posed(model: MorphableModel, geometry: Geometry, frame: int) -> tuple[Tensor, Tensor]:
-    """(V, 3) vertices in mm and (V, 3) normals of one frame, camera frame."""
-    shape = model.shape(geometry.identity, geometry.expression[frame])
-    points = transform_points(shape, geometry.rotation[frame], geometry.translation[frame])
-    return points, vertex_normals(points, model.triangles)
+def _stacked(windows: list[tuple[np.ndarray, np.ndarray]]) -> FaceWindows:
+    pictures, transforms = (torch.from_numpy(np.stack(part)) for part in zip(*windows, strict=True))
+    return FaceWindows(pictures, transforms)
 
 
-def spread_light(
-    light: Tensor, frames: np.ndarray, landmarks: LandmarkTrack, sharpness: float
+def _states(clip: Clip, shared: Unknowns, frames: np.ndarray) -> Iterable[Unknowns]:
+    """The state of each of some frames, one frame each."""
+    for part in fit_frames(clip, shared, frames):
+        for row in range(len(part.expression)):
+            rows = slice(row, row + 1)
+            yield Unknowns(
+                part.identity,
+                part.focal_px,
+                part.expression[rows],
+                part.rotation[rows],
+                part.translation[rows],
+            )
+
+
+def _coloured(model: MorphableModel) -> Tensor:
+    """(K,) vertices whose colours are read: the face without lids and eyes."""
+    regions = model.regions
+    face = (regions["face"] & ~regions["eyelids"] & ~regions["eyes"]).nonzero().flatten()
+    return face[:: max(1, len(face) // COLOUR_POINTS)]
+
+
+def _read_colours(
+    model: MorphableModel, clip: Clip, state: Unknowns, rgb: np.ndarray, vertices: Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, 3) colours, (K,) weights and (K, 3) camera-frame normals of one frame."""
+    shape = model.shape(state.identity, state.expression) @ state.rotation.mT  # (1, V, 3)
+    normals = vertex_normals(shape, model.triangles)[0, vertices].cpu().numpy()
+    points = shape[0, vertices] + state.translation
+    pixels = state.focal_px * points[:, :2] / points[:, 2:] + clip.problem.centre
+    blur = BLUR_SHARE * FACE_HEIGHT_MM * float(state.focal_px / state.translation[0, 2])
+    colours, weights = sample_colours(rgb, pixels.cpu().numpy(), normals, blur)
+    return colours, weights, normals
+
+
+def _fit_jointly(
+    model: MorphableModel, clip: Clip, shared: Unknowns, windows: FaceWindows
+) -> Unknowns:
+    """Let colours and landmarks move the keyframes, and what they share, together."""
+    problem = clip.problem.take(clip.keyframes)
+    more = colour_term(model, windows, problem.centre, clip.config, shared)
+    return solve(problem, shared, clip.config.joint, more)
+
+
+def _light_of_frames(
+    light: Tensor, frames: np.ndarray, landmarks: LandmarkTrack, step: float
 ) -> Tensor:
-    """Interpolate light between the frames where it was measured, never across a cut.
-
-    Args:
-        light: (N, 3, 9) of the measured frames.
-        frames: (N,) their numbers, ascending.
-        landmarks: for the shots and the number of frames.
-        sharpness: inverse of the filter's width in frames, at most.
-
-    Returns:
-        (T, 3, 9).
-    """
-    total, measured = len(landmarks.state), light.flatten(1).numpy()
-    spread = np.empty((total, measured.shape[1]), np.float32)
-    for first, end in landmarks.shots:
-        inside = (frames >= first) & (frames < end)
-        if not inside.any():  # no face in this shot: any light will do
-            inside = np.zeros(len(frames), bool)
-            inside[np.abs(frames - first).argmin()] = True
-        columns = [
-            np.interp(np.arange(first, end), frames[inside], column)
-            for column in measured[inside].T
-        ]
-        spread[first:end] = np.stack(columns, 1)
+    """(N, 3, 9) light of the measured frames to (T, 3, 9) of all, `step` frames apart."""
+    total = len(landmarks)
+    each = spread(light.flatten(1).cpu().numpy(), frames, landmarks.shots, total)
     shots = [(int(first), int(end)) for first, end in landmarks.shots]
-    smoothed = smooth(torch.from_numpy(spread), shots, 0.5 / max(sharpness, 1e-3))
-    return smoothed.reshape(total, 3, 9)
+    return smooth(torch.from_numpy(each), shots, step).reshape(total, 3, 9)

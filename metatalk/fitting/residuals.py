@@ -6,12 +6,13 @@ weights mean the same for a face of 100 and of 1000 pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from metatalk.fitting.config import FitConfig
+from metatalk.fitting.contour import Contour, outline_landmarks, place_outline, trace_contour
 from metatalk.landmarks.points import PointGroups, point_groups
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
@@ -31,6 +32,18 @@ class LandmarkBasis:
     upper: Tensor  # (P,) landmarks of the inner upper lip, and
     lower: Tensor  # (P,) those facing them on the lower one
     gap_weight: float
+    contour: Contour
+    contour_weight: float
+    units: bool  # expression is told in face units, 0 to 1, and not in standard deviations
+
+    def to(self, device: torch.device | str) -> LandmarkBasis:
+        """The same on another device."""
+        moved = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor | Contour)
+        }
+        return replace(self, **moved)  # type: ignore[arg-type]
 
     def points(self, identity: Tensor, expression: Tensor) -> Tensor:
         """(T, L, 3) mm, model frame, of one person's (I,) faces (T, E)."""
@@ -57,7 +70,13 @@ class Residuals:
     pose: Tensor  # (T, 2R, 6) by rotation vector and translation
     expression: Tensor  # (T, 2R, E)
     shared: Tensor  # (T, 2R, I + 1) by identity and log focal length
-    error_mm: Tensor  # (T, L) unweighted distances
+    error_mm: Tensor  # (T, L) unweighted distances of landmarks
+
+    def joined(self, others: Residuals) -> Residuals:
+        """These and others of the same frames and unknowns; the landmarks' errors stay."""
+        names = ("values", "pose", "expression", "shared")
+        pairs = {name: (getattr(self, name), getattr(others, name)) for name in names}
+        return replace(self, **{name: torch.cat(pair, 1) for name, pair in pairs.items()})
 
 
 def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
@@ -86,6 +105,9 @@ def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
         torch.tensor(upper),
         torch.tensor(lower),
         config.gap_weight,
+        trace_contour(model, groups),
+        config.contour_weight,
+        model.has_units,
     )
 
 
@@ -99,9 +121,7 @@ def _lip_pairs(groups: PointGroups) -> tuple[list[int], list[int]]:
 def _landmark_weights(groups: PointGroups, config: FitConfig) -> Tensor:
     weights = torch.ones(groups.count)
     weights[list(groups.lips)] = config.lip_weight
-    # Where the layout sees no forehead, its outline runs over the brows, which are skin.
-    outline = set(groups.oval or groups.jaw) - set(groups.brows)
-    weights[sorted(outline)] = config.contour_weight
+    weights[outline_landmarks(groups)] = 0.0  # the contour has them
     weights[list(groups.right_iris + groups.left_iris)] = 0.0  # the eyes' gaze is not fitted
     return weights
 
@@ -128,25 +148,78 @@ def landmark_residuals(
         The residuals; `shared` has no columns when it is not wanted.
     """
     turned = basis.points(state.identity, state.expression) @ state.rotation.mT  # (T, L, 3)
+    expression = basis.expression.transpose(0, 1)  # (L, E, 3)
+    identity = basis.identity.transpose(0, 1) if shared else None
+    columns = _columns(state, turned, targets, centre, expression, identity)
+    error = columns[0].squeeze(-1).norm(dim=-1)
+    weights = _weights(basis, state, error, robust_mm)  # (T, L)
+    rows = [_rows(basis, weights, part) for part in columns]
+    if len(basis.contour.landmarks):
+        outline = _outline_rows(basis, state, targets, centre, robust_mm, shared)
+        rows = [torch.cat(pair, 1) for pair in zip(rows, outline, strict=True)]
+    values, by_pose, by_expression, by_shared = rows
+    return Residuals(values.squeeze(-1), by_pose, by_expression, by_shared, error)
+
+
+def _columns(
+    state: Unknowns,
+    turned: Tensor,
+    targets: Tensor,
+    centre: Tensor,
+    expression: Tensor,
+    identity: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Offsets of projected points in mm, and their derivatives, each (T, L, 2, columns).
+
+    Args:
+        state: T frames.
+        turned: (T, L, 3) mm, rotated into the camera's frame and not yet moved there.
+        targets: (T, L, 2) where they are seen, pixels.
+        centre: (2,) principal point, pixels.
+        expression: (L, E, 3) or (T, L, E, 3) mm, model frame.
+        identity: (L, I, 3) or (T, L, I, 3) mm; None where no shared unknown is free.
+
+    Returns:
+        Offset, and its derivatives by pose, by expression, and by identity and log focal length.
+    """
     points = turned + state.translation[:, None]
     depth = points[..., 2:].clamp_min(1.0)
     scale = state.translation[:, 2].detach()[:, None, None] / state.focal_px  # mm per px
     flat = points[..., :2] / depth
-    offset = (state.focal_px * flat + centre - targets) * scale  # (T, L, 2) mm
-    error = offset.norm(dim=-1)
-    weights = _weights(basis, state, error, robust_mm)  # (T, L)
-    by_point = _by_point(flat, depth, state.focal_px * scale)  # (T, L, 2, 3)
+    offset = ((state.focal_px * flat + centre - targets) * scale).unsqueeze(-1)  # (T, L, 2, 1) mm
+    by_point = by_projection(flat, depth, state.focal_px * scale)  # (T, L, 2, 3)
     by_model = by_point @ state.rotation[:, None]  # (T, L, 2, 3), derivative by model point
-    pose = torch.cat((_by_rotation(by_point, turned), by_point), -1)  # (T, L, 2, 6)
-    expression = torch.einsum("tlki,eli->tlke", by_model, basis.expression)
-    common = pose[..., :0]
-    if shared:
-        identity = torch.einsum("tlki,nli->tlkn", by_model, basis.identity)
-        focal = (state.focal_px * scale * flat).unsqueeze(-1)
-        common = torch.cat((identity, focal), -1)
-    columns = (offset.unsqueeze(-1), pose, expression, common)
-    values, by_pose, by_expression, by_shared = (_rows(basis, weights, part) for part in columns)
-    return Residuals(values.squeeze(-1), by_pose, by_expression, by_shared, error)
+    pose = torch.cat((by_rotation(by_point, turned), by_point), -1)  # (T, L, 2, 6)
+    faces = by_model @ expression.mT
+    if identity is None:
+        return offset, pose, faces, pose[..., :0]
+    focal = (state.focal_px * scale * flat).unsqueeze(-1)
+    return offset, pose, faces, torch.cat((by_model @ identity.mT, focal), -1)
+
+
+def _outline_rows(
+    basis: LandmarkBasis,
+    state: Unknowns,
+    targets: Tensor,
+    centre: Tensor,
+    robust_mm: float,
+    shared: bool,
+) -> list[Tensor]:
+    """(T, C, columns): weighted distances from the outline, across it, and their derivatives."""
+    contour = basis.contour
+    outline = place_outline(contour, state.identity, state.expression, state.rotation)
+    columns = _columns(
+        state,
+        outline.points @ state.rotation.mT,
+        targets[:, contour.landmarks],
+        centre,
+        outline.pick(contour.expression),
+        outline.pick(contour.identity) if shared else None,
+    )
+    across = torch.nn.functional.normalize(outline.normals[..., :2], dim=-1)  # (T, C, 2)
+    distances = [(across.unsqueeze(-2) @ part).squeeze(-2) for part in columns]
+    robust = 1.0 / (1.0 + (distances[0].abs() / robust_mm) ** 2)
+    return [basis.contour_weight**0.5 * robust * part for part in distances]
 
 
 def _weights(basis: LandmarkBasis, state: Unknowns, error: Tensor, robust_mm: float) -> Tensor:
@@ -157,16 +230,33 @@ def _weights(basis: LandmarkBasis, state: Unknowns, error: Tensor, robust_mm: fl
     return (basis.weights * facing).sqrt() * robust
 
 
-def _by_point(flat: Tensor, depth: Tensor, factor: Tensor) -> Tensor:
-    """Derivative of the projection by the camera-frame point, (T, L, 2, 3)."""
+def by_projection(flat: Tensor, depth: Tensor, factor: Tensor) -> Tensor:
+    """Derivative of a projection by the camera-frame point.
+
+    Args:
+        flat: (T, L, 2) x and y over depth.
+        depth: (T, L, 1) mm.
+        factor: pixels, or whatever unit is wanted, for a `flat` of one; broadcasts with depth.
+
+    Returns:
+        (T, L, 2, 3) per mm.
+    """
     one, zero = torch.ones_like(depth), torch.zeros_like(depth)
     first = torch.cat((one, zero, -flat[..., :1]), -1)
     second = torch.cat((zero, one, -flat[..., 1:]), -1)
     return torch.stack((first, second), -2) * (factor / depth).unsqueeze(-1)
 
 
-def _by_rotation(by_point: Tensor, turned: Tensor) -> Tensor:
-    """Derivative by a rotation vector applied after the rotation: d p = w x (R x)."""
+def by_rotation(by_point: Tensor, turned: Tensor) -> Tensor:
+    """Derivative by a rotation vector applied after the rotation: d p = w x (R x).
+
+    Args:
+        by_point: (T, L, N, 3) derivatives of N values by a vector in the camera's frame.
+        turned: (T, L, 3) that vector.
+
+    Returns:
+        (T, L, N, 3) per radian.
+    """
     x, y, z = turned.unbind(-1)
     zero = torch.zeros_like(x)
     skew = torch.stack(

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from metatalk.fitting.config import FitConfig
+from metatalk.fitting.config import FitConfig, PhaseConfig
 from metatalk.fitting.residuals import LandmarkBasis, Residuals, Unknowns, landmark_residuals
 
 DAMPING = 1e-3
 MAX_TURN_RAD = 0.35  # a step turns the head no further than this
 MAX_ZOOM = 0.3  # nor changes the logarithm of the focal length by more
 NEAREST_MM = 120.0
-FOCAL_GUESS = 1.5  # focal length over the longer side: between a phone's and a portrait lens
+FURTHEST_MODE = 3.0  # standard deviations within which statistical modes stay
+FOCAL_WEIGHT = 20.0  # of the prior on distance, a frame
 
-
-@dataclass(frozen=True)
-class Freedom:
-    """Which unknowns a phase may change."""
-
-    pose: bool = True
-    expression: bool = True
-    identity: bool = False
-    focal: bool = False
-
-    @property
-    def shared(self) -> bool:
-        """Whether anything common to all frames is free."""
-        return self.identity or self.focal
+More = Callable[[Unknowns], Residuals]  # further residuals of the same frames and unknowns
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,32 +29,43 @@ class Problem:
     basis: LandmarkBasis
     targets: Tensor  # (T, L, 2) px
     centre: Tensor  # (2,) px
-    longer_side_px: float
     config: FitConfig
+    expected: Tensor | None = None  # (T, E) expression of the neighbouring frames, if it matters
+    identity_known: bool = False  # the actor is known: no phase changes who it is
+
+    def take(self, frames: np.ndarray) -> Problem:
+        """The part of some frames, by their numbers (N,)."""
+        rows = torch.as_tensor(frames, device=self.targets.device)
+        expected = None if self.expected is None else self.expected[rows]
+        return replace(self, targets=self.targets[rows], expected=expected)
+
+    def frees(self, phase: PhaseConfig, unknown: str) -> bool:
+        """Whether a phase may change an unknown of this clip."""
+        return unknown in phase.free and not (unknown == "identity" and self.identity_known)
 
 
-def solve(problem: Problem, state: Unknowns, freedom: Freedom, steps: int) -> Unknowns:
+def solve(
+    problem: Problem, state: Unknowns, phase: PhaseConfig, more: More | None = None
+) -> Unknowns:
     """Improve a state by damped Gauss-Newton steps.
 
     Args:
         problem: landmarks and weights of T frames.
         state: where to start.
-        freedom: what may change.
-        steps: how many steps.
+        phase: what may change, and how many steps to take.
+        more: residuals beside the landmarks', evaluated anew in each step.
 
     Returns:
         The state after the last step.
     """
-    for _ in range(steps):
-        residuals = landmark_residuals(
-            problem.basis,
-            state,
-            problem.targets,
-            problem.centre,
-            problem.config.robust_mm,
-            freedom.shared,
+    shared = problem.frees(phase, "identity") or problem.frees(phase, "focal")
+    for _ in range(phase.steps):
+        found = landmark_residuals(
+            problem.basis, state, problem.targets, problem.centre, problem.config.robust_mm, shared
         )
-        state = _step(problem, state, freedom, residuals)
+        if more is not None:
+            found = found.joined(more(state))
+        state = _step(problem, state, phase, found)
     return state
 
 
@@ -76,21 +77,22 @@ def landmark_error_mm(problem: Problem, state: Unknowns) -> Tensor:
     ).error_mm
 
 
-def _step(problem: Problem, state: Unknowns, freedom: Freedom, found: Residuals) -> Unknowns:
-    own, own_prior, own_pull = _own_columns(problem, state, freedom, found)
+def _step(problem: Problem, state: Unknowns, phase: PhaseConfig, found: Residuals) -> Unknowns:
+    own, own_prior, own_pull = _own_columns(problem, state, phase, found)
     hessian = own.mT @ own + torch.diag_embed(own_prior + DAMPING)  # (T, N, N)
     slope = torch.einsum("trn,tr->tn", own, found.values) + own_pull  # (T, N)
-    if not freedom.shared:
-        return _apply_own(state, freedom, _solve(hessian, slope))
-    common, common_prior, common_pull = _shared_columns(problem, state, freedom, found)
+    if not found.shared.shape[-1]:
+        return _apply_own(problem, state, phase, _solve(hessian, slope))
+    common, common_prior, common_pull = _shared_columns(problem, state, phase, found)
     cross = own.mT @ common  # (T, N, S)
     eliminated = torch.linalg.solve(hessian.double(), cross.double()).to(cross.dtype)
     hessian_s = (common.mT @ common - cross.mT @ eliminated).sum(0) + torch.diag(common_prior)
     slope_s = torch.einsum("trs,tr->s", common, found.values) + common_pull
     slope_s = slope_s - torch.einsum("tns,tn->s", eliminated, slope)
-    step_s = _solve(hessian_s[None] + DAMPING * torch.eye(len(slope_s)), slope_s[None])[0]
+    hessian_s.diagonal().add_(DAMPING)
+    step_s = _solve(hessian_s[None], slope_s[None])[0]
     step = _solve(hessian, slope) - torch.einsum("tns,s->tn", eliminated, step_s)
-    return _apply_own(_apply_shared(state, freedom, step_s), freedom, step)
+    return _apply_own(problem, _apply_shared(problem, state, phase, step_s), phase, step)
 
 
 def _solve(hessian: Tensor, slope: Tensor) -> Tensor:
@@ -100,81 +102,97 @@ def _solve(hessian: Tensor, slope: Tensor) -> Tensor:
 
 
 def _own_columns(
-    problem: Problem, state: Unknowns, freedom: Freedom, found: Residuals
+    problem: Problem, state: Unknowns, phase: PhaseConfig, found: Residuals
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives, prior curvature and prior slope of what each frame has to itself."""
     columns, curvatures, slopes = [], [], []
-    frames = len(found.values)
-    if freedom.pose:
-        columns.append(found.pose)
-        curvatures.append(found.values.new_zeros(frames, 6))
-        slopes.append(found.values.new_zeros(frames, 6))
-    if freedom.expression:
+    for unknown, part in (("rotation", slice(0, 3)), ("translation", slice(3, 6))):
+        if unknown in phase.free:
+            columns.append(found.pose[..., part])
+            nothing = found.pose.new_zeros(len(found.pose), 3)
+            curvatures.append(nothing)
+            slopes.append(nothing)
+    if "expression" in phase.free:
         columns.append(found.expression)
-        curvature, slope = expression_prior(state.expression, problem.config)
+        curvature, slope = expression_prior(
+            state.expression, problem.config, problem.basis.units, problem.expected
+        )
         curvatures.append(curvature)
         slopes.append(slope)
     return torch.cat(columns, -1), torch.cat(curvatures, -1), torch.cat(slopes, -1)
 
 
-def expression_prior(expression: Tensor, config: FitConfig) -> tuple[Tensor, Tensor]:
-    """Small, few, and between 0 and 1: curvature and slope of the prior on face units.
+def expression_prior(
+    expression: Tensor, config: FitConfig, units: bool = True, expected: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Small, like its neighbours, and for face units also few and between 0 and 1.
 
     Args:
-        expression: (T, E) activations.
+        expression: (T, E) activations, or standard deviations of statistical modes.
         config: the weights.
+        units: these are face units.
+        expected: (T, E) what the neighbouring frames suggest.
 
     Returns:
         (T, E) curvature and (T, E) slope; the absolute value is reweighted least squares.
     """
-    few = config.sparsity / (expression.abs() + 0.05)
-    excess = expression.clamp_max(0.0) + (expression - 1.0).clamp_min(0.0)
-    outside = config.bound_weight * (excess != 0)
-    curvature = config.expression_prior + few + outside
-    slope = (config.expression_prior + few) * expression + config.bound_weight * excess
+    if units:
+        few = config.sparsity / (expression.abs() + 0.05)
+        excess = expression.clamp_max(0.0) + (expression - 1.0).clamp_min(0.0)
+        curvature = config.expression_prior + few + config.bound_weight * (excess != 0)
+        slope = (config.expression_prior + few) * expression + config.bound_weight * excess
+    else:
+        curvature = torch.full_like(expression, config.mode_prior)
+        slope = config.mode_prior * expression
+    if expected is not None:
+        curvature = curvature + config.steadiness
+        slope = slope + config.steadiness * (expression - expected)
     return curvature, slope
 
 
 def _shared_columns(
-    problem: Problem, state: Unknowns, freedom: Freedom, found: Residuals
+    problem: Problem, state: Unknowns, phase: PhaseConfig, found: Residuals
 ) -> tuple[Tensor, Tensor, Tensor]:
     config, frames = problem.config, len(found.values)
     columns, curvatures, slopes = [], [], []
-    if freedom.identity:
+    if problem.frees(phase, "identity"):
         columns.append(found.shared[..., :-1])
         # The prior grows with the frames, else many frames would talk it away.
         weight = config.identity_prior * frames**0.5
         curvatures.append(torch.full_like(state.identity, weight))
         slopes.append(weight * state.identity)
-    if freedom.focal:
+    if problem.frees(phase, "focal"):
         columns.append(found.shared[..., -1:])
-        weight = frames * 20.0 / config.focal_prior**2
-        away = (state.focal_px / (FOCAL_GUESS * problem.longer_side_px)).log()
-        curvatures.append(torch.full((1,), weight))
+        weight = frames * FOCAL_WEIGHT / config.focal_prior**2
+        away = (state.translation[:, 2] / config.distance_mm).log().mean()
+        curvatures.append(away.new_full((1,), weight))
         slopes.append((weight * away).reshape(1))
     return torch.cat(columns, -1), torch.cat(curvatures), torch.cat(slopes)
 
 
-def _apply_shared(state: Unknowns, freedom: Freedom, step: Tensor) -> Unknowns:
-    if freedom.identity:
+def _apply_shared(problem: Problem, state: Unknowns, phase: PhaseConfig, step: Tensor) -> Unknowns:
+    if problem.frees(phase, "identity"):
         count = len(state.identity)
         state = replace(state, identity=(state.identity + step[:count]).clamp(-4, 4))
-    if freedom.focal:
+    if problem.frees(phase, "focal"):
         factor = step[-1].clamp(-MAX_ZOOM, MAX_ZOOM).exp()
         state = replace(state, focal_px=state.focal_px * factor)
     return state
 
 
-def _apply_own(state: Unknowns, freedom: Freedom, step: Tensor) -> Unknowns:
-    if freedom.pose:
-        turn, step = step[:, :6], step[:, 6:]
-        rotation = rotation_from_vector(_shorten(turn[:, :3], MAX_TURN_RAD)) @ state.rotation
-        translation = state.translation + turn[:, 3:]
+def _apply_own(problem: Problem, state: Unknowns, phase: PhaseConfig, step: Tensor) -> Unknowns:
+    if "rotation" in phase.free:
+        turn, step = rotation_from_vector(_shorten(step[:, :3], MAX_TURN_RAD)), step[:, 3:]
+        state = replace(state, rotation=turn @ state.rotation)
+    if "translation" in phase.free:
+        translation, step = state.translation + step[:, :3], step[:, 3:]
         depth = translation[:, 2:].clamp_min(NEAREST_MM)
-        translation = torch.cat((translation[:, :2], depth), 1)
-        state = replace(state, rotation=rotation, translation=translation)
-    if freedom.expression:
-        expression = (state.expression + step.clamp(-0.5, 0.5)).clamp(-0.3, 1.5)
+        state = replace(state, translation=torch.cat((translation[:, :2], depth), 1))
+    if "expression" in phase.free:
+        if problem.basis.units:
+            expression = (state.expression + step.clamp(-0.5, 0.5)).clamp(-0.3, 1.5)
+        else:
+            expression = (state.expression + step).clamp(-FURTHEST_MODE, FURTHEST_MODE)
         state = replace(state, expression=expression)
     return state
 

@@ -94,7 +94,7 @@ class Observer:
             samples,
             frame_seconds,
             found.expression.numpy(),
-            (found.confidence > 0).numpy(),
+            np.isfinite(found.error_mm.numpy()),
             found.error_mm.numpy(),
         )
 

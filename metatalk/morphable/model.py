@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,12 @@ class MorphableModel:
         if self.has_units:
             opened[self.expression_names.index(OPENING_UNIT)] = 1.0
         return opened
+
+    def to(self, device: torch.device | str) -> MorphableModel:
+        """The same model on another device."""
+        moved = {name: v.to(device) for name, v in vars(self).items() if isinstance(v, Tensor)}
+        regions = {name: region.to(device) for name, region in self.regions.items()}
+        return replace(self, **moved, regions=regions)  # type: ignore[arg-type]
 
     def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Vertices of a person making a face.

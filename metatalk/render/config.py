@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from metatalk.errors import ConfigError
 
@@ -19,6 +20,8 @@ class RenderConfig:
     steady_frames: float = 4.0  # standard deviation of the crops' smoothing over time
     grow_px: int = 4  # how far the mask reaches beyond the lower face, at a side of 256 px
     max_frames: int | None = None  # render at most this many, spread evenly; None = all
+    # the rasteriser; auto: PyTorch3D's where it is installed and there is a CUDA device, else ours
+    backend: Literal["auto", "numba", "pytorch3d"] = "auto"
 
     def __post_init__(self) -> None:
         if not self.allowed_sizes:

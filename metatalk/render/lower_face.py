@@ -11,8 +11,9 @@ from metatalk.morphable.camera import Camera
 from metatalk.morphable.lighting import shade
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
+from metatalk.render.backend import see_mesh
 from metatalk.render.crops import apply_transforms
-from metatalk.render.rasterize import Fragments, interpolate, rasterize
+from metatalk.render.rasterize import Fragments, interpolate
 from metatalk.shapes import check_shape
 
 
@@ -49,6 +50,7 @@ def render_lower_face(
     size: int,
     drawn: Tensor,
     occluders: Tensor | None = None,
+    backend: str = "numba",
 ) -> np.ndarray:
     """Draw the shaded lower face into crops, on black.
 
@@ -62,6 +64,7 @@ def render_lower_face(
         size: the crops' side, px.
         drawn: (F',) numbers of the triangles to draw, such as `region_triangles("lower_face")`.
         occluders: (F'',) numbers of triangles that hide what lies behind them but stay black.
+        backend: which rasteriser, see `backend.choose_backend`.
 
     Returns:
         (B, size, size, 3) uint8 RGB.
@@ -76,7 +79,8 @@ def render_lower_face(
     points = project_to_crop(vertices_camera, camera, transforms)
     triangles = model.triangles.cpu().numpy()
     hidden_by = None if occluders is None else triangles[occluders.cpu().numpy()]
-    fragments, faces = see_triangles(points, triangles[drawn.cpu().numpy()], size, hidden_by)
+    seen = triangles[drawn.cpu().numpy()]
+    fragments, faces = see_triangles(points, seen, size, hidden_by, backend)
     picture = interpolate(fragments, faces, colour)
     np.multiply(picture, 255.0, out=picture)
     return np.clip(np.rint(picture, out=picture), 0, 255).astype(np.uint8)
@@ -91,6 +95,7 @@ def lower_face_mask(
     size: int,
     grow_px: int,
     occluders: np.ndarray | None = None,
+    backend: str = "numba",
 ) -> np.ndarray:
     """Mark what any mouth of this head could cover, so that the mask never tells the mouth.
 
@@ -103,6 +108,7 @@ def lower_face_mask(
         size: the crops' side, px.
         grow_px: how far the mask reaches beyond the two silhouettes, crop px.
         occluders: (F'', 3) triangles that hide the lower face where they are nearer.
+        backend: which rasteriser, see `backend.choose_backend`.
 
     Returns:
         (B, size, size) uint8: 255 within the mask, 0 outside; without holes.
@@ -116,20 +122,25 @@ def lower_face_mask(
     covered = np.zeros((len(vertices_closed), size, size), dtype=bool)
     for vertices in (vertices_closed, vertices_open):
         points = project_to_crop(vertices, camera, transforms)
-        covered |= see_triangles(points, triangles, size, occluders)[0].covered
-    return np.stack([_solid(silhouette, grow_px) for silhouette in covered])
+        covered |= see_triangles(points, triangles, size, occluders, backend)[0].covered
+    return np.stack([solid_mask(silhouette, grow_px) for silhouette in covered])
 
 
 def see_triangles(
-    points: np.ndarray, triangles: np.ndarray, size: int, occluders: np.ndarray | None = None
+    points: np.ndarray,
+    triangles: np.ndarray,
+    size: int | tuple[int, int],
+    occluders: np.ndarray | None = None,
+    backend: str = "numba",
 ) -> tuple[Fragments, np.ndarray]:
     """Rasterize the front of some triangles, with others that only hide them.
 
     Args:
-        points: (B, V, 3) x, y in crop px, depth in mm.
+        points: (B, V, 3) x, y in px of the pictures, depth in mm.
         triangles: (F', 3) corner numbers of what is to be seen.
-        size: the crops' side, px.
+        size: height and width of the pictures, px; one number means both.
         occluders: (F'', 3) corner numbers of what hides it.
+        backend: which rasteriser, see `backend.choose_backend`.
 
     Returns:
         Fragments in which pixels that show an occluder are empty, and the (F', 3) int32
@@ -140,7 +151,9 @@ def see_triangles(
     """
     faces = np.ascontiguousarray(triangles, dtype=np.int32)
     every = faces if occluders is None else np.concatenate([faces, occluders.astype(np.int32)])
-    return rasterize(points, every, size, size, cull_back=True, shown=len(faces)), faces
+    height, width = (size, size) if isinstance(size, int) else size
+    seen = see_mesh(backend, points, every, height, width, cull_back=True, shown=len(faces))
+    return seen, faces
 
 
 def _normals_around(vertices: Tensor, triangles: Tensor, drawn: Tensor) -> Tensor:
@@ -150,8 +163,16 @@ def _normals_around(vertices: Tensor, triangles: Tensor, drawn: Tensor) -> Tenso
     return vertex_normals(vertices, triangles[used[triangles].any(-1)])
 
 
-def _solid(silhouette: np.ndarray, grow_px: int) -> np.ndarray:
-    """(S, S) bool to a uint8 mask without holes, grown on all sides."""
+def solid_mask(silhouette: np.ndarray, grow_px: int) -> np.ndarray:
+    """Fill a silhouette's holes and grow it on all sides.
+
+    Args:
+        silhouette: (H, W) bool.
+        grow_px: how far the mask reaches beyond it, px.
+
+    Returns:
+        (H, W) uint8, 0 or 255.
+    """
     pixels = silhouette.astype(np.uint8)
     outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     mask = np.zeros_like(pixels)

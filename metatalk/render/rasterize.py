@@ -79,7 +79,7 @@ def rasterize(
 
     Source: Pineda 1988 for edge functions.
     """
-    batch, count = _check_mesh(points, triangles)
+    batch, count = check_mesh(points, triangles)
     corners = np.ascontiguousarray(points, dtype=np.float32)
     faces = np.ascontiguousarray(triangles, dtype=np.int32)
     triangle = np.full((batch, height, width), -1, dtype=np.int32)
@@ -145,7 +145,19 @@ def interpolate(
     return result
 
 
-def _check_mesh(points: np.ndarray, triangles: np.ndarray) -> tuple[int, int]:
+def check_mesh(points: np.ndarray, triangles: np.ndarray) -> tuple[int, int]:
+    """Check what is to be rasterized.
+
+    Args:
+        points: (B, V, 3).
+        triangles: (F, 3) corner numbers.
+
+    Returns:
+        B and V.
+
+    Raises:
+        ShapeError: one is not shaped as documented, or a corner number is not that of a point.
+    """
     sizes = check_shape("points", points, "B V 3")
     check_shape("triangles", triangles, "F 3")
     if triangles.size and not 0 <= triangles.min() <= triangles.max() < sizes["V"]:

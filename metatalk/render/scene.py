@@ -13,6 +13,7 @@ from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.pose import transform_points
+from metatalk.render.backend import choose_backend
 from metatalk.render.crops import CropLayout, crop_transforms, measure_layout
 from metatalk.render.lower_face import lower_face_mask, project_to_crop, render_lower_face
 from metatalk.render.warp import CarryMap, carry_map
@@ -30,6 +31,10 @@ class Scene:
     camera: Camera
     size: int  # side of the crops, px
     grow_px: int = 4  # of the mask, at a crop of 256 px
+    backend: str = "auto"  # the rasteriser, see `backend.choose_backend`
+
+    def __post_init__(self) -> None:
+        choose_backend(self.backend)  # what is missing is told before the work
 
     @cached_property
     def albedo(self) -> Tensor:
@@ -99,6 +104,7 @@ class Scene:
             self.size,
             self.drawn,
             self.occluders,
+            self.backend,
         )
 
     def mask(self, track: TrackCoefficients, transforms: np.ndarray) -> np.ndarray:
@@ -115,6 +121,7 @@ class Scene:
             self.size,
             max(1, round(self.grow_px * self.size / GROWTH_AT_PX)),
             triangles[self.occluders.numpy()],
+            self.backend,
         )
 
     def carry(
@@ -139,4 +146,5 @@ class Scene:
             self.size,
             self.size,
             self.size,
+            backend=self.backend,
         )

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numba import njit
 
+from metatalk.render.backend import see_mesh
 from metatalk.render.bands import share_rows
-from metatalk.render.rasterize import rasterize
 from metatalk.shapes import check_shape
 
 HIDING_MM = 2.0  # a surface this much nearer hides the one behind it
@@ -36,6 +36,7 @@ def carry_map(
     old_height: int,
     old_width: int,
     hiding_mm: float = HIDING_MM,
+    backend: str = "numba",
 ) -> CarryMap:
     """Find in an old picture the surface points that a new one shows.
 
@@ -47,6 +48,7 @@ def carry_map(
         old_height: rows of the old pictures.
         old_width: columns of the old pictures.
         hiding_mm: a point is hidden where the old picture shows something this much nearer.
+        backend: which rasteriser, see `backend.choose_backend`.
 
     Returns:
         The map. A point is not valid where nothing is seen, or where it was hidden, turned
@@ -59,8 +61,8 @@ def carry_map(
     check_shape("points_old", points_old, "B V 3", **sizes)
     faces = np.ascontiguousarray(triangles, dtype=np.int32)
     old = np.ascontiguousarray(points_old, dtype=np.float32)
-    seen = rasterize(points_new, faces, size, size, cull_back=True)
-    old_depth = rasterize(old, faces, old_height, old_width, cull_back=True).depth
+    seen = see_mesh(backend, points_new, faces, size, size, cull_back=True)
+    old_depth = see_mesh(backend, old, faces, old_height, old_width, cull_back=True).depth
     source = np.empty((sizes["B"], size, size, 2), dtype=np.float32)
 
     def trace(picture: int, first: int, end: int) -> None:

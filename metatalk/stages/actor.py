@@ -59,8 +59,9 @@ def actor_config(folder: ActorFolder, asked: Config) -> Config:
     made = load_settings({name: trained[name] for name in sections})
     a2e = replace(made.a2e, amplitude=asked.a2e.amplitude, smooth_s=asked.a2e.smooth_s)
     landmarks = replace(made.landmarks, face=asked.landmarks.face)
+    render = replace(made.render, backend=asked.render.backend)
     return replace(
-        asked, fit=made.fit, landmarks=landmarks, render=made.render, a2e=a2e, neural=made.neural
+        asked, fit=made.fit, landmarks=landmarks, render=render, a2e=a2e, neural=made.neural
     )
 
 

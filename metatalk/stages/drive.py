@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import torch
 
 from metatalk import __version__
-from metatalk.a2e.predict import predict_mouth
 from metatalk.compose.ahead import WriteBehind, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
 from metatalk.compose.revoice import Performance, Studio, presence, revoice
 from metatalk.config import Config
 from metatalk.errors import MediaError
+from metatalk.interchange.edits import Edits
+from metatalk.interchange.reading import read_curves
 from metatalk.landmarks.track import LandmarkTrack
-from metatalk.media.audio import audio_duration, read_sound
+from metatalk.media.audio import audio_duration
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
 from metatalk.media.probe import probe_video
 from metatalk.media.writer import VideoWriter
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.morphable.model import MorphableModel
 from metatalk.neural.generator import build_generator
 from metatalk.neural.infer import prepare_for_rendering
 from metatalk.render.scene import Scene
@@ -41,15 +42,15 @@ from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT_TARGET
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
+from metatalk.stages.performance import drawn_expression, spoken_expression
+from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
 from metatalk.stages.stage import Progress, ProgressFactory, run_stages, silent_progress
 from metatalk.stages.train_renderer import choose_device
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
-from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import find_footage, is_footage
-from metatalk.workspace.ledger import Entry, read_ledger
-from metatalk.workspace.manifest import Metrics, write_json
+from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_output
 
 LOG = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def drive_actor(
     config: Config,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
+    expression: Path | None = None,
 ) -> Metrics:
     """Make an actor say a recording.
 
@@ -97,6 +99,7 @@ def drive_actor(
         config: all settings.
         rerun: stages to compute again, of the target's.
         progress_factory: who is told how far each stage is.
+        expression: edited curves that move the lower face in place of the recording's words.
 
     Returns:
         Frames, seconds, frames a second, and how many frames kept the filmed mouth.
@@ -106,15 +109,17 @@ def drive_actor(
     """
     folder = ActorFolder(actor)
     require_container(output)
-    require_output(output, [audio, *([target] if target else [])])
+    require_output(output, [audio, *(path for path in (target, expression) if path)])
     with folder.lock(shared=True):
-        drive = prepare_drive(actor, audio, target, config, rerun, progress_factory)
+        drive = prepare_drive(actor, audio, target, config, rerun, progress_factory, expression)
         require_output(output, [drive.footage.clip])
         plan, started = drive.plan, time.monotonic()
         with disk_errors_remedied(output.parent), progress_factory("drive") as progress:
             with _open_writer(output, audio, drive, config) as writer:
                 _stream(drive, writer, progress)
-            _write_ledger(folder, output, audio, drive.footage.clip)
+            given = [own_entry("speech", audio)]
+            given += [own_entry("curves", expression)] if expression else []
+            write_result_ledger(output, [*result_entries(actor, drive.footage.clip), *given])
     seconds = time.monotonic() - started
     return {
         "output": str(output),
@@ -145,6 +150,7 @@ def prepare_drive(
     config: Config,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
+    expression: Path | None = None,
 ) -> Drive:
     """Do all that comes before the first frame; arguments and errors as in `drive_actor`.
 
@@ -155,10 +161,13 @@ def prepare_drive(
     require_trained(folder)
     config = actor_config(folder, config)
     sound_s = audio_duration(audio)
+    model = open_face_model(config.fit.face_model, config.landmarks)
+    own_rate = load_index(folder.path("ingest") / "frames.npz").rate
+    edits = read_curves(expression, model, own_rate) if expression else None
     footage = _open_footage(folder, target, config, rerun, progress_factory)
     plan = plan_frames(footage.index, sound_s, config.drive.length)
-    performance = _perform(folder, footage, audio, plan, config)
-    return Drive(footage, plan, performance, _open_studio(folder, footage, config))
+    performance = _perform(folder, footage, audio, plan, config, model.expression_names, edits)
+    return Drive(footage, plan, performance, _open_studio(folder, footage, config, model))
 
 
 def _open_footage(
@@ -185,12 +194,14 @@ def _open_footage(
     )
 
 
-def _open_studio(folder: ActorFolder, footage: Footage, config: Config) -> Studio:
+def _open_studio(
+    folder: ActorFolder, footage: Footage, config: Config, model: MorphableModel
+) -> Studio:
     """Put the actor, as trained, before the footage's camera."""
     person, _, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
-    model = open_face_model(config.fit.face_model, config.landmarks)
     crops = load_crop_plan(folder.path("render") / "crops.json")
-    scene = Scene(model, person, footage.camera, crops.size, config.render.grow_px)
+    render = config.render
+    scene = Scene(model, person, footage.camera, crops.size, render.grow_px, render.backend)
     weights = load_weights(folder.path("train_renderer") / "generator.safetensors")
     device = choose_device(config.device)
     return Studio(
@@ -205,19 +216,25 @@ def _open_studio(folder: ActorFolder, footage: Footage, config: Config) -> Studi
 
 
 def _perform(
-    folder: ActorFolder, footage: Footage, audio: Path, plan: FramePlan, config: Config
+    folder: ActorFolder,
+    footage: Footage,
+    audio: Path,
+    plan: FramePlan,
+    config: Config,
+    names: tuple[str, ...],
+    edits: Edits | None,
 ) -> Performance:
-    """Let the recording move the mouth and the footage everything else."""
+    """Let the recording, or edited curves, move the mouth and the footage everything else."""
     space, network = load_mouth(folder.path("train_a2e"), config.a2e)
-    mouth = space.clamp(
-        predict_mouth(network, read_sound(audio).samples, plan.seconds(), config.a2e)
-    )
-    filmed = footage.track.expression.numpy()[plan.frames]
+    seconds, filmed = plan.seconds(), footage.track.expression.numpy()[plan.frames]
+    shown = spoken_expression(space, network, audio, seconds, filmed, config.a2e)
+    if edits is not None:
+        rest = space.mouth_to_expression(network.rest.numpy()[None])[0]
+        shown = drawn_expression(shown, edits, seconds, names, space, rest)
     strength = presence(
         footage.track.has_face.numpy(), footage.landmarks.shots, config.drive.fade_frames
     )
-    expression = torch.from_numpy(space.replace_mouth(filmed, mouth))
-    return Performance(plan.frames, expression, strength[plan.frames])
+    return Performance(plan.frames, torch.from_numpy(shown), strength[plan.frames])
 
 
 def _open_writer(output: Path, audio: Path, drive: Drive, config: Config) -> VideoWriter:
@@ -252,14 +269,3 @@ def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:
         for done, (picture, pts) in enumerate(zip(pictures, plan.pts.tolist(), strict=True)):
             behind.put((picture, pts))
             progress(done + 1, len(plan))
-
-
-def _write_ledger(folder: ActorFolder, output: Path, audio: Path, clip: Path) -> None:
-    """Say beside the result what it is made of and under which terms."""
-    entries = read_ledger(folder.root)
-    if not is_consented(entries, digest_file(clip)) and not is_footage(folder.root, clip):
-        entries.append(footage_entry(clip, digest_file(clip), None, date.today()))
-    entries.append(Entry("speech", audio.name, "the user's own", digest_file(audio)))
-    facts = {"synthetic": True, "made_with": f"metatalk {__version__}"}
-    ledger = output.with_name(output.name + ".ledger.json")
-    write_json(ledger, {**facts, "entries": [asdict(entry) for entry in entries]})

@@ -45,7 +45,12 @@ def compute(
         progress,
     )
     save_coefficients(out / FILE, found.person, found.track, found.camera)
-    np.savez(out / "errors.npz", landmark_error_mm=found.error_mm)
+    np.savez(
+        out / "errors.npz",
+        landmark_error_mm=found.error_mm,
+        colour_error=found.trust.colour_error,
+        visible_share=found.trust.visible_share,
+    )
     return {
         "landmark_error_mm": float(np.nanmean(found.error_mm)),
         "worst_frame": int(np.nanargmax(found.error_mm)),

@@ -42,14 +42,25 @@ def keep_preview(
     with writing as writer:
         for number, picture in enumerate(pictures):
             small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-            writer.write(_to_picture(small, number, colour), number)
+            writer.write(as_picture(small, number, number, colour), number)
             yield picture
 
 
-def _to_picture(rgb: np.ndarray, number: int, colour: ColourTags) -> Picture:
+def as_picture(rgb: np.ndarray, index: int, pts: int, colour: ColourTags) -> Picture:
+    """Make a picture of RGB, for a film that has no footage behind it.
+
+    Args:
+        rgb: (H, W, 3) uint8, both sides even.
+        index: the frame's number.
+        pts: its time, in the film's time base.
+        colour: the film's tags.
+
+    Returns:
+        The picture.
+    """
     height, width = rgb.shape[:2]
     luma = np.zeros((height, width), np.uint8)
-    chroma = np.zeros((height // 2, width // 2), np.uint8)  # both sides are even
-    blank = Picture(number, number, (luma, chroma, chroma), colour)
+    chroma = np.zeros((height // 2, width // 2), np.uint8)
+    blank = Picture(index, pts, (luma, chroma, chroma), colour)
     everywhere = np.ones((height, width), np.float32)
     return blank.with_patch(rgb.astype(np.float32) / 255, everywhere, 0, 0)

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 STAGE_NAMES = ("ingest", "landmarks", "fit", "render", "pseudo", "train_a2e", "train_renderer")
 
 # Where something runs must not decide what comes out, so it is no part of a cause.
-NOT_A_CAUSE = frozenset({"device"})
+NOT_A_CAUSE = frozenset({"device", "render.backend"})
 
 
 class Progress(Protocol):
@@ -152,8 +152,15 @@ def _run(
 def _cause(stage: Stage, config: Any, digests: Mapping[str, str]) -> Cause:
     names = [stage.section] if stage.section else []
     names += [name for name in stage.also if name not in NOT_A_CAUSE]
-    settings = {name: _plain(getattr(config, name)) for name in names}
+    settings = {name: _causes(name, _plain(getattr(config, name))) for name in names}
     return Cause(stage.name, stage.revision, settings, {key: digests[key] for key in stage.reads})
+
+
+def _causes(section: str, value: Any) -> Any:
+    """A section without the keys that are no cause; any other value as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {key: part for key, part in value.items() if f"{section}.{key}" not in NOT_A_CAUSE}
 
 
 def _plain(value: Any) -> Any:

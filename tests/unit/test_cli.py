@@ -255,9 +255,10 @@ def test_tool_is_the_stage_command(
 
 def test_every_stage_has_a_tool() -> None:
     sources = [path.read_text(encoding="utf-8") for path in TOOLS.glob("*.py")]
-    assert {name for name in STAGE_NAMES if any(f'last="{name}"' in s for s in sources)} == set(
-        STAGE_NAMES
-    )
+    # a command of the stage's own name runs the stages up to it, and does more
+    calls = ('last="{}"', 'main(["{}", ')
+    run = {n for n in STAGE_NAMES if any(call.format(n) in s for s in sources for call in calls)}
+    assert run == set(STAGE_NAMES)
 
 
 def test_doctor_tells_a_machine(capsys: pytest.CaptureFixture[str]) -> None:

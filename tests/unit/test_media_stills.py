@@ -1,0 +1,99 @@
+"""Pictures that come back from their files as they went in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from metatalk.errors import ShapeError
+from metatalk.media.stills import StillFolder, write_exr, write_png
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    most = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, most + 1, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3)], ids=["grey", "rgb"])
+def test_png_keeps_every_bit_and_the_order_of_colours(tmp_path: Path, dtype, shape):
+    picture = noise(*shape, dtype=dtype)
+    write_png(tmp_path / "a.png", picture)
+    read = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read[..., ::-1] if picture.ndim == 3 else read, picture)
+    assert read.dtype == dtype
+
+
+def test_png_refuses_other_numbers(tmp_path: Path):
+    with pytest.raises(ShapeError, match="float32"):
+        write_png(tmp_path / "a.png", np.zeros((2, 2), np.float32))
+
+
+def test_exr_keeps_names_and_every_number(tmp_path: Path):
+    openexr = pytest.importorskip("OpenEXR")
+    chance = np.random.default_rng(1)
+    channels = {
+        "Z": (2000 * chance.random((6, 9))).astype(np.float32),
+        "A": chance.integers(0, 2, (6, 9)).astype(np.float32),
+        "R": chance.standard_normal((12, 9)).astype(np.float32)[::2],  # not contiguous
+    }
+    write_exr(tmp_path / "a.exr", channels)
+    with openexr.File(str(tmp_path / "a.exr"), separate_channels=True) as file:
+        read = file.channels()
+        assert "synthetic" in file.header()["comments"]
+        for name, values in channels.items():
+            np.testing.assert_array_equal(read[name].pixels, values)
+            assert read[name].pixels.dtype == np.float32
+
+
+def test_exr_refuses_channels_of_two_sizes(tmp_path: Path):
+    with pytest.raises(ShapeError, match="channel B"):
+        write_exr(tmp_path / "a.exr", {"A": np.zeros((2, 2)), "B": np.zeros((2, 3))})
+    assert not (tmp_path / "a.exr").exists()
+
+
+def test_a_place_that_refuses_is_an_os_error(tmp_path: Path):
+    for write, value in ((write_png, noise(2, 2)), (write_exr, {"A": np.zeros((2, 2))})):
+        with pytest.raises(OSError, match="No such file"):
+            write(tmp_path / "missing" / "a", value)
+
+
+def test_a_folder_gets_all_of_its_pictures_at_the_end(tmp_path: Path):
+    with StillFolder(tmp_path / "out", "png") as folder:
+        for number in (0, 7):
+            folder.write("depth", number, noise(3, 4))
+        assert not list((tmp_path / "out").glob("*.png"))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["depth.000000.png", "depth.000007.png"]
+
+
+def test_after_an_error_there_is_what_was_before(tmp_path: Path):
+    def fail(folder: Path) -> None:
+        with StillFolder(folder, "png") as stills:
+            stills.write("depth", 0, noise(3, 4))
+            raise RuntimeError
+
+    def fail_quietly(folder: Path) -> None:
+        with pytest.raises(RuntimeError):
+            fail(folder)
+
+    fail_quietly(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    old = tmp_path / "old"
+    with StillFolder(old, "png") as stills:
+        stills.write("depth", 0, np.zeros((2, 2), np.uint8))
+    before = (old / "depth.000000.png").read_bytes()
+    fail_quietly(old)
+    assert [path.name for path in old.iterdir()] == ["depth.000000.png"]
+    assert (old / "depth.000000.png").read_bytes() == before
+
+
+def test_what_a_killed_run_left_is_swept_away(tmp_path: Path):
+    (tmp_path / ".partial").mkdir()
+    (tmp_path / ".partial" / "uv.000009.png").write_bytes(b"half")
+    with StillFolder(tmp_path, "png") as stills:
+        stills.write("uv", 1, noise(3, 4))
+    assert [path.name for path in tmp_path.iterdir()] == ["uv.000001.png"]
