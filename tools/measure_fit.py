@@ -18,6 +18,7 @@ from tempfile import gettempdir
 
 import numpy as np
 import torch
+from synthetic_faces.embedding import describe_embedding, learn_embedding, save_embedding
 from synthetic_faces.footage import Footage, find_footage, open_footage, presenter_truth
 from synthetic_faces.sheets import write_sheet
 from synthetic_faces.store import Filmed, Recipe, keeper_of, open_clip
@@ -34,6 +35,7 @@ from metatalk.presenter.files import presenter_files
 from metatalk.stages.face_model import open_face_model
 
 FRAMES, QUICK_FRAMES = 100, 40
+PEOPLE = 6
 LONGEST_S = 30.0
 COMMAND = "python tools/measure_fit.py"
 
@@ -71,12 +73,12 @@ class Bench:
 def main(words: Sequence[str] | None = None) -> int:
     """Make what is missing, fit, measure, and print."""
     options = _parser().parse_args(words)
+    options.clips = options.clips or (1 if options.quick else PEOPLE)
     torch.set_num_threads(options.threads)
     config = load_config(words=options.settings)
     model = open_face_model(config.fit.face_model, config.landmarks)
-    if options.prepare:
-        made = [filmed.recipe.name for filmed in _clips(model, options)]
-        print("\n".join(made))
+    if options.embed or options.prepare:
+        print(_without_fit(model, options))
         return 0
     bench = Bench(model, config.fit, options.cache)
     text, values = _real(bench, options) if options.real else _synthetic(bench, options)
@@ -91,12 +93,13 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", nargs="*", help="such as fit.keyframes=24")
-    parser.add_argument("--clips", type=int, default=6, help="people")
+    parser.add_argument("--clips", type=int, help="people: 6, or 1 with --quick")
     parser.add_argument("--heights", default="100,200,400", help="of the face, pixels")
     parser.add_argument("--seed", type=int, default=0, help="of the first person")
     parser.add_argument("--spread", type=float, default=0.7, help="of the identity coefficients")
-    parser.add_argument("--quick", action="store_true", help="one person, 40 frames, no presenter")
+    parser.add_argument("--quick", action="store_true", help="40 frames, no presenter")
     parser.add_argument("--prepare", action="store_true", help="make the clips, fit nothing")
+    parser.add_argument("--embed", type=Path, help="learn where landmarks lie; fit nothing")
     parser.add_argument("--no-presenter", action="store_true", help="leave the presenter out")
     parser.add_argument("--real", type=Path, help="measure the clips in this folder instead")
     parser.add_argument("--only", default="", help="clips whose names contain this")
@@ -107,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     kept = Path(gettempdir()) / "metatalk-synthetic"
     parser.add_argument("--cache", type=Path, default=kept, help="for clips and landmarks")
     return parser
+
+
+def _without_fit(model: MorphableModel, options: argparse.Namespace) -> str:
+    """Only make the clips, or learn from them where the landmarks lie."""
+    clips = _clips(model, options)
+    if not options.embed:
+        return "\n".join(filmed.recipe.name for filmed in clips)
+    embedding = learn_embedding(model, clips)
+    save_embedding(options.embed, embedding)
+    return describe_embedding(model, embedding)
 
 
 def _synthetic(bench: Bench, options: argparse.Namespace) -> tuple[str, object]:
@@ -133,7 +146,7 @@ def _synthetic(bench: Bench, options: argparse.Namespace) -> tuple[str, object]:
 def _clips(model: MorphableModel, options: argparse.Namespace) -> Iterator[Filmed]:
     """The randomised clips that the options ask for, one at a time."""
     frames = QUICK_FRAMES if options.quick else FRAMES
-    for seed in range(options.seed, options.seed + (1 if options.quick else options.clips)):
+    for seed in range(options.seed, options.seed + options.clips):
         person = keeper_of(model, seed, options.spread)
         for height in (int(word) for word in options.heights.split(",")):
             recipe = Recipe(seed, options.spread, height, frames)
@@ -167,7 +180,7 @@ def _short(leaks: dict[str, float]) -> str:
 def _report(columns: dict[str, list[FitErrors]], options: argparse.Namespace) -> str:
     heights = ", ".join(columns)
     frames = QUICK_FRAMES if options.quick else FRAMES
-    people = 1 if options.quick else options.clips
+    people = options.clips
     return (
         f"# Accuracy of the fit\n\n{_PREFACE}\n"
         f"{people} people (seeds {options.seed} to {options.seed + people - 1}, identity spread "

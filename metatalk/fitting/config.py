@@ -56,16 +56,17 @@ class FitConfig:
     lip_weight: float = 2.5  # of the lips' landmarks, against 1 for the rest
     gap_weight: float = 4.0  # of the distance between the inner lips
     contour_weight: float = 0.3  # of the face's outline, across which alone it is held
-    identity_prior: float = 30.0  # per squared standard deviation
+    identity_prior: float = 40.0  # per squared standard deviation
     expression_prior: float = 6.0  # per squared activation
     mode_prior: float = 1.0  # per squared standard deviation, of models without face units
     sparsity: float = 3.0  # per activation: prefers few units to many
     bound_weight: float = 2000.0  # per squared activation outside [0, 1]
     steadiness: float = 20.0  # per squared activation away from the neighbouring frames
-    distance_mm: float = 1000.0  # how far actors usually are from the camera
-    focal_prior: float = 0.3  # spread of the logarithm of the distance
+    distance_mm: float = 900.0  # how far actors usually are from the camera
+    focal_share: float = 1.5  # what focal lengths usually are of the longer side
+    focal_prior: float = 0.15  # spread of the logarithm of what the two say together
     colour_weight: float = 2000.0  # of the colours in the joint pass, a keyframe
-    pose_smoothing_s: float = 0.06  # width of the temporal filter over the pose
+    pose_smoothing_s: float = 0.045  # width of the temporal filter over the pose
     expression_smoothing_s: float = 0.012  # and over the expression
     light_rate_hz: float = 5.0  # light is measured this often and interpolated between
 
@@ -76,8 +77,8 @@ class FitConfig:
                 raise ConfigError(f"fit.{field.name} is {value}, but cannot be negative")
         if self.keyframes < 1 or self.batch < 1:
             raise ConfigError("fit.keyframes and fit.batch must be at least 1")
-        if self.distance_mm <= 0 or self.focal_prior <= 0:
-            raise ConfigError("fit.distance_mm and fit.focal_prior must be above 0")
+        if min(self.distance_mm, self.focal_share, self.focal_prior) <= 0:
+            raise ConfigError("fit.distance_mm, focal_share and focal_prior must be above 0")
         if self.start == "deep3d" and self.deep3d_checkpoint is None:
             raise ConfigError(
                 "fit.start=deep3d needs a checkpoint",

@@ -28,6 +28,7 @@ PICTURE_PX = 640
 DISTANCE_MM = 700.0
 FOCAL_PX = 1700.0
 CHIN_BELOW_EYES_MM = 40.0  # how far below the model's origin the picture's middle lies
+LID_REACH_MM = 4.0  # skin that a blink moves further belongs to the upper lid
 OPENED = 0.35  # of the widest mouth: lips apart, so that the inner lip rings have a surface each
 
 
@@ -59,12 +60,39 @@ def embed_landmarks(model: MorphableModel, detector: Detector) -> MorphableModel
     lips = list(point_groups(detector.layout).lips)
     apart = take_portrait(model, detector, open_mouth)
     triangles[lips], weights[lips] = surface_under(apart.points[lips], apart.fragments, skin)
+    if any(name.startswith("eyeBlink") for name in model.expression_names):
+        _embed_lids(model, shut, detector.layout, triangles, weights)
     return replace(
         model,
         landmark_triangles=torch.from_numpy(triangles),
         landmark_weights=torch.from_numpy(weights),
         landmark_layout=detector.layout,
     )
+
+
+def _embed_lids(
+    model: MorphableModel,
+    seen: Portrait,
+    layout: str,
+    triangles: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Keep the upper lids' landmarks on skin that a blink takes along, the lower ones off it.
+
+    The detector's points lie on the lids' edges, and half of them over the eyeball: the nearest
+    skin may be the other lid's.
+    """
+    blinking = torch.tensor([name.startswith("eyeBlink") for name in model.expression_names])
+    moved = model.expression_basis[blinking].norm(dim=-1).amax(0) > LID_REACH_MM  # (V,)
+    skin = model.region_triangles("skin")
+    upper = moved[model.triangles[skin]].any(-1)
+    groups = point_groups(layout)
+    for ring in (groups.right_eye, groups.left_eye):
+        half = len(ring) // 2
+        for lid, allowed in ((ring[1:half], skin[upper]), (ring[half + 1 :], skin[~upper])):
+            at = list(lid)
+            found = surface_under(seen.points[at], seen.fragments, allowed)
+            triangles[at], weights[at] = found
 
 
 def portrait(model: MorphableModel, expression: Tensor) -> tuple[np.ndarray, Fragments]:
@@ -159,6 +187,7 @@ def surface_under(
     if not len(rows):
         raise FittingError("a render of the face model shows none of its skin")
     centres = np.stack((columns, rows), -1) + 0.5
-    nearest = ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
+    # One by one: all at once are a gigabyte of distances.
+    nearest = np.array([((centres - point) ** 2).sum(-1).argmin() for point in points], int)
     rows, columns = rows[nearest], columns[nearest]
     return seen[rows, columns].astype(np.int64), fragments.weights[0, rows, columns].copy()

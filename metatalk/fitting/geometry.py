@@ -20,7 +20,6 @@ from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.pose import euler_to_matrix, matrix_to_euler
 
-FOCAL_GUESS = 1.5  # focal length over the longer side, until the face's size is known
 NEIGHBOURS_S = 0.04  # width of the filter that says what a frame's neighbours suggest
 
 Report = Callable[[int, int], None]
@@ -110,11 +109,10 @@ def fit_shared(clip: Clip, identity: Tensor | None = None) -> Unknowns:
         The keyframes' state, with the clip's identity and focal length.
     """
     basis, config = clip.problem.basis, clip.config
-    width, height = (2 * float(side) for side in clip.problem.centre)
-    focal = basis.mean.new_tensor(FOCAL_GUESS * max(width, height))
+    focal = config.focal_share * clip.problem.longer_side_px
     who = basis.mean.new_zeros(len(basis.identity)) if identity is None else identity.to(focal)
     state = first_guess(clip, clip.keyframes, who, focal)
-    focal = focal * config.distance_mm / state.translation[:, 2].median()  # at the usual distance
+    focal = focal * (config.distance_mm / state.translation[:, 2].median()).sqrt()
     part = clip.problem.take(clip.keyframes)
     state = solve(part, first_guess(clip, clip.keyframes, who, focal), config.rigid)
     return solve(part, state, config.shape)

@@ -84,8 +84,8 @@ def overview(model: MorphableModel) -> list[Tile]:
     """What else a fit goes by: regions, landmarks, colours, the open mouth."""
     resting, opened = _shape(model), _shape(model, expression=model.open_mouth)
     plain = torch.zeros_like(model.texture_mean)
-    for name, colour in REGION_COLOURS.items():
-        plain[model.regions[name]] = torch.tensor(colour)
+    for name in (name for name in REGION_COLOURS if name in model.regions):
+        plain[model.regions[name]] = torch.tensor(REGION_COLOURS[name])
     marked = draw_head(model, resting, model.texture_mean)
     corners = model.triangles[model.landmark_triangles]
     points = (resting[corners] * model.landmark_weights[..., None]).sum(1)

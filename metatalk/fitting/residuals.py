@@ -17,6 +17,8 @@ from metatalk.landmarks.points import PointGroups, point_groups
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
 
+LID_REACH_MM = 1.0  # skin that a blink moves further is an upper lid's
+LID_SHARE = 0.05  # of their weight that landmarks on upper lids keep, but for the lids' edges
 FACING_FLOOR = 0.05  # weight of a landmark that looks away from the camera
 
 
@@ -101,7 +103,7 @@ def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
         identity,
         expression,
         torch.nn.functional.normalize(normals, dim=-1),
-        _landmark_weights(groups, config),
+        _landmark_weights(groups, config) * _off_the_lids(model, groups, expression),
         torch.tensor(upper),
         torch.tensor(lower),
         config.gap_weight,
@@ -116,6 +118,17 @@ def _lip_pairs(groups: PointGroups) -> tuple[list[int], list[int]]:
     ring = list(groups.lips_inner)
     half = len(ring) // 2
     return ring[1:half], ring[:half:-1]
+
+
+def _off_the_lids(model: MorphableModel, groups: PointGroups, expression: Tensor) -> Tensor:
+    """(L,) little for the skin above the eyes that a blink of the model takes along.
+
+    A detector keeps its points there where the crease of an open lid is, and would hold the lid.
+    """
+    blinks = torch.tensor([name.startswith("eyeBlink") for name in model.expression_names])
+    moved = expression[blinks].norm(dim=-1).sum(0) > LID_REACH_MM  # (L,)
+    moved[list(groups.eyes)] = False
+    return torch.where(moved, LID_SHARE, 1.0)
 
 
 def _landmark_weights(groups: PointGroups, config: FitConfig) -> Tensor:
@@ -133,6 +146,7 @@ def landmark_residuals(
     centre: Tensor,
     robust_mm: float,
     shared: bool,
+    faces: bool = True,
 ) -> Residuals:
     """Compare projected with detected landmarks; analytic derivatives.
 
@@ -143,19 +157,20 @@ def landmark_residuals(
         centre: (2,) principal point, pixels.
         robust_mm: errors beyond it lose weight as in Geman and McClure's function.
         shared: whether derivatives by identity and focal length are wanted.
+        faces: whether derivatives by expression are.
 
     Returns:
-        The residuals; `shared` has no columns when it is not wanted.
+        The residuals; what is not wanted has no columns.
     """
     turned = basis.points(state.identity, state.expression) @ state.rotation.mT  # (T, L, 3)
-    expression = basis.expression.transpose(0, 1)  # (L, E, 3)
+    expression = basis.expression.transpose(0, 1) if faces else None  # (L, E, 3)
     identity = basis.identity.transpose(0, 1) if shared else None
     columns = _columns(state, turned, targets, centre, expression, identity)
     error = columns[0].squeeze(-1).norm(dim=-1)
     weights = _weights(basis, state, error, robust_mm)  # (T, L)
     rows = [_rows(basis, weights, part) for part in columns]
     if len(basis.contour.landmarks):
-        outline = _outline_rows(basis, state, targets, centre, robust_mm, shared)
+        outline = _outline_rows(basis, state, targets, centre, robust_mm, shared, faces)
         rows = [torch.cat(pair, 1) for pair in zip(rows, outline, strict=True)]
     values, by_pose, by_expression, by_shared = rows
     return Residuals(values.squeeze(-1), by_pose, by_expression, by_shared, error)
@@ -166,7 +181,7 @@ def _columns(
     turned: Tensor,
     targets: Tensor,
     centre: Tensor,
-    expression: Tensor,
+    expression: Tensor | None,
     identity: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Offsets of projected points in mm, and their derivatives, each (T, L, 2, columns).
@@ -176,7 +191,7 @@ def _columns(
         turned: (T, L, 3) mm, rotated into the camera's frame and not yet moved there.
         targets: (T, L, 2) where they are seen, pixels.
         centre: (2,) principal point, pixels.
-        expression: (L, E, 3) or (T, L, E, 3) mm, model frame.
+        expression: (L, E, 3) or (T, L, E, 3) mm, model frame; None where it is not free.
         identity: (L, I, 3) or (T, L, I, 3) mm; None where no shared unknown is free.
 
     Returns:
@@ -190,11 +205,18 @@ def _columns(
     by_point = by_projection(flat, depth, state.focal_px * scale)  # (T, L, 2, 3)
     by_model = by_point @ state.rotation[:, None]  # (T, L, 2, 3), derivative by model point
     pose = torch.cat((by_rotation(by_point, turned), by_point), -1)  # (T, L, 2, 6)
-    faces = by_model @ expression.mT
+    faces = pose[..., :0] if expression is None else _through(by_model, expression)
     if identity is None:
         return offset, pose, faces, pose[..., :0]
     focal = (state.focal_px * scale * flat).unsqueeze(-1)
-    return offset, pose, faces, torch.cat((by_model @ identity.mT, focal), -1)
+    return offset, pose, faces, torch.cat((_through(by_model, identity), focal), -1)
+
+
+def _through(by_model: Tensor, basis: Tensor) -> Tensor:
+    """(T, L, 2, 3) derivatives by points and a basis, alike for all frames or not, chained."""
+    if basis.dim() == 4:
+        return by_model @ basis.mT
+    return torch.einsum("tlki,lni->tlkn", by_model, basis)  # far quicker than broadcasting
 
 
 def _outline_rows(
@@ -204,6 +226,7 @@ def _outline_rows(
     centre: Tensor,
     robust_mm: float,
     shared: bool,
+    faces: bool,
 ) -> list[Tensor]:
     """(T, C, columns): weighted distances from the outline, across it, and their derivatives."""
     contour = basis.contour
@@ -213,7 +236,7 @@ def _outline_rows(
         outline.points @ state.rotation.mT,
         targets[:, contour.landmarks],
         centre,
-        outline.pick(contour.expression),
+        outline.pick(contour.expression) if faces else None,
         outline.pick(contour.identity) if shared else None,
     )
     across = torch.nn.functional.normalize(outline.normals[..., :2], dim=-1)  # (T, C, 2)

@@ -17,6 +17,7 @@ MAX_TURN_RAD = 0.35  # a step turns the head no further than this
 MAX_ZOOM = 0.3  # nor changes the logarithm of the focal length by more
 NEAREST_MM = 120.0
 FURTHEST_MODE = 3.0  # standard deviations within which statistical modes stay
+LENIENCE = 3.0  # how much further off landmarks may be at first: a lid that has yet to close is
 FOCAL_WEIGHT = 20.0  # of the prior on distance, a frame
 
 More = Callable[[Unknowns], Residuals]  # further residuals of the same frames and unknowns
@@ -33,6 +34,11 @@ class Problem:
     expected: Tensor | None = None  # (T, E) expression of the neighbouring frames, if it matters
     identity_known: bool = False  # the actor is known: no phase changes who it is
 
+    @property
+    def longer_side_px(self) -> Tensor:
+        """() of the picture."""
+        return 2.0 * self.centre.max()
+
     def take(self, frames: np.ndarray) -> Problem:
         """The part of some frames, by their numbers (N,)."""
         rows = torch.as_tensor(frames, device=self.targets.device)
@@ -47,7 +53,7 @@ class Problem:
 def solve(
     problem: Problem, state: Unknowns, phase: PhaseConfig, more: More | None = None
 ) -> Unknowns:
-    """Improve a state by damped Gauss-Newton steps.
+    """Improve a state by damped Gauss-Newton steps, lenient at first towards what is far off.
 
     Args:
         problem: landmarks and weights of T frames.
@@ -57,11 +63,20 @@ def solve(
 
     Returns:
         The state after the last step.
+
+    Source: Blake and Zisserman 1987 for the leniency (graduated non-convexity).
     """
     shared = problem.frees(phase, "identity") or problem.frees(phase, "focal")
-    for _ in range(phase.steps):
+    faces = "expression" in phase.free
+    for step in range(phase.steps):
         found = landmark_residuals(
-            problem.basis, state, problem.targets, problem.centre, problem.config.robust_mm, shared
+            problem.basis,
+            state,
+            problem.targets,
+            problem.centre,
+            problem.config.robust_mm * (1.0 + LENIENCE * (1.0 - step / max(phase.steps - 1, 1))),
+            shared,
+            faces,
         )
         if more is not None:
             found = found.joined(more(state))
@@ -73,7 +88,7 @@ def landmark_error_mm(problem: Problem, state: Unknowns) -> Tensor:
     """(T, L) distances between projected and detected landmarks, mm on the face."""
     config = problem.config
     return landmark_residuals(
-        problem.basis, state, problem.targets, problem.centre, config.robust_mm, False
+        problem.basis, state, problem.targets, problem.centre, config.robust_mm, False, False
     ).error_mm
 
 
@@ -164,7 +179,8 @@ def _shared_columns(
     if problem.frees(phase, "focal"):
         columns.append(found.shared[..., -1:])
         weight = frames * FOCAL_WEIGHT / config.focal_prior**2
-        away = (state.translation[:, 2] / config.distance_mm).log().mean()
+        away = (state.translation[:, 2] / config.distance_mm).log().mean() / 2
+        away = away + (state.focal_px / (config.focal_share * problem.longer_side_px)).log() / 2
         curvatures.append(away.new_full((1,), weight))
         slopes.append((weight * away).reshape(1))
     return torch.cat(columns, -1), torch.cat(curvatures), torch.cat(slopes)

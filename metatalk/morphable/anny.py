@@ -295,7 +295,8 @@ def _rigid_part(target: np.ndarray, mean: np.ndarray, face: np.ndarray) -> np.nd
     x, y, z = mean.T
     zero, one = np.zeros_like(x), np.ones_like(x)
     columns = [(one, zero, zero), (zero, one, zero), (zero, zero, one)]
-    columns += [(zero, -z, y), (z, zero, -x), (-y, x, zero), (x, y, z)]
+    columns += [(zero, -z, y), (z, zero, -x), (-y, x, zero)]
+    columns += [tuple((mean - mean[face].mean(0)).T)]
     motions = np.stack([np.stack(column, -1) for column in columns])  # (7, V, 3)
     seen = motions[:, face].reshape(7, -1).T
     amounts, *_ = np.linalg.lstsq(seen, target[face].reshape(-1), rcond=None)

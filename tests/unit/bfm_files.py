@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,17 +139,33 @@ def write_ict(folder: Path, chance: np.random.Generator, names: tuple[str, ...])
     Returns:
         (3 + N, V, 3) what the files hold: neutral head, identities, expressions.
     """
-    place = folder / ict.FOLDER
-    place.mkdir(parents=True)
     neutral = 8 * chance.standard_normal((ict.VERTICES, 3))
     shapes = [neutral + 0.3 * chance.standard_normal(neutral.shape) for _ in range(2 + len(names))]
     heads = np.stack([neutral, *shapes]).round(4)
-    quads = "f 1/1/1 2/2/2 3/3/3 4/4/4\nf 5/1 9/1 7/1\nf 26000/1 26001/1 26002/1 26003/1\n"
-    files = (ict.NEUTRAL, "identity000.obj", "identity001.obj", *(f"{n}.obj" for n in names))
+    polygons = [(0, 1, 2, 3), (4, 8, 6), (25999, 26000, 26001, 26002)]
+    write_ict_files(folder, heads, names, polygons)
+    (folder / ict.FOLDER / "PupilDilate_L.obj").write_text("v 0 0 0\n")  # no expression
+    return heads
+
+
+def write_ict_files(
+    folder: Path, heads: np.ndarray, names: tuple[str, ...], polygons: Iterable[Iterable[int]]
+) -> None:
+    """The files of ICT-FaceKit that are read.
+
+    Args:
+        folder: the checkout.
+        heads: (1 + I + N, V, 3) centimetres: neutral head, identities, expressions.
+        names: N expressions.
+        polygons: corner numbers, from 0.
+    """
+    place = folder / ict.FOLDER
+    place.mkdir(parents=True)
+    people = [f"identity{number:03d}" for number in range(len(heads) - 1 - len(names))]
+    files = (ict.NEUTRAL, *(f"{name}.obj" for name in (*people, *names)))
+    rings = "".join("f " + " ".join(f"{n + 1}/{n + 1}/1" for n in ring) + "\n" for ring in polygons)
     for file, head in zip(files, heads, strict=True):
         points = "".join("v {:.4f} {:.4f} {:.4f}\n".format(*point) for point in head)
-        (place / file).write_text(f"mtllib a.mtl\n{points}vt 0.5 0.5\ng face\n{quads}")
-    (place / "PupilDilate_L.obj").write_text("v 0 0 0\n")  # a shape that is no expression
+        (place / file).write_text(f"mtllib a.mtl\n{points}vt 0.5 0.5\ng face\n{rings}")
     lists = {"expressions": list(names), ict.LANDMARKS_KEY: list(range(68))}
     (place / ict.INDICES).write_text(json.dumps(lists))
-    return heads

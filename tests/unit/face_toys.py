@@ -24,6 +24,9 @@ FREE = FitConfig(
     identity_prior=1e-4,
     expression_prior=1e-4,
     sparsity=0.0,
+    steadiness=0.0,
+    contour_weight=0.0,
+    distance_mm=700.0,
     pose_smoothing_s=0.0,
     expression_smoothing_s=0.0,
 )

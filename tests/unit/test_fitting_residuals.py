@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from metatalk.fitting.config import FitConfig
+from metatalk.fitting.contour import Contour, place_outline
 from metatalk.fitting.residuals import (
     FACING_FLOOR,
     LandmarkBasis,
@@ -28,16 +29,27 @@ CLIP = toy_clip(MODEL, FRAMES, torch.tensor([0.8, -0.5, 0.3]))
 CENTRE = torch.tensor([CAMERA.width / 2, CAMERA.height / 2], dtype=torch.float64)
 
 
-def in_double(basis: LandmarkBasis) -> LandmarkBasis:
+def without_outline(basis: LandmarkBasis) -> LandmarkBasis:
+    contour = basis.contour
+    none = Contour(contour.landmarks[:0], contour.mean[:0], contour.identity[:, :0],
+                   contour.expression[:, :0], contour.normals[:0])  # fmt: skip
+    return replace(basis, contour=none)
+
+
+def in_double(basis):
     doubled = {
         field.name: value.double() if value.is_floating_point() else value
         for field in fields(basis)
         if isinstance(value := getattr(basis, field.name), Tensor)
     }
+    if isinstance(basis, LandmarkBasis):
+        doubled["contour"] = in_double(basis.contour)
     return replace(basis, **doubled)
 
 
-BASIS = in_double(landmark_basis(MODEL, FREE))
+OUTLINED = in_double(landmark_basis(MODEL, FitConfig()))
+BASIS = without_outline(OUTLINED)
+SKIN = BASIS.weights > 0
 
 
 def off_truth() -> tuple[Unknowns, Tensor]:
@@ -85,7 +97,8 @@ def test_values_are_weighted_millimetres():
     torch.testing.assert_close(found.error_mm, own[:, :68].norm(dim=-1))
     weights = found.values.reshape(FRAMES, -1, 2) / own
     torch.testing.assert_close(weights[..., 0], weights[..., 1])  # both axes count alike
-    assert (weights > 0).all()
+    assert (weights[:, :68][:, SKIN] > 0).all()
+    assert (weights[:, 68:] > 0).all()
     assert weights[:, :68].square().max() <= FREE.lip_weight
 
 
@@ -135,10 +148,10 @@ def test_no_error_at_the_truth():
 def test_a_stray_landmark_counts_for_less():
     state, targets = off_truth()
     before = residuals_at(state, targets)
-    targets[0, 5] += 200.0  # px
+    targets[0, 40] += 200.0  # px
     after = residuals_at(state, targets)
-    assert after.error_mm[0, 5] > 100
-    slope = lambda found: found.pose.reshape(FRAMES, -1, 2, 6)[0, 5].norm()  # noqa: E731
+    assert after.error_mm[0, 40] > 100
+    slope = lambda found: found.pose.reshape(FRAMES, -1, 2, 6)[0, 40].norm()  # noqa: E731
     assert slope(after) < 0.01 * slope(before)
 
 
@@ -148,8 +161,49 @@ def test_landmarks_that_look_away_hardly_count():
     weights = lambda found: found.pose.reshape(FRAMES, -1, 2, 6)[:, :68, 0, 3]  # noqa: E731
     robust = lambda found: 1 / (1 + (found.error_mm / FREE.robust_mm) ** 2)  # noqa: E731
     away, front = residuals_at(behind, targets), residuals_at(state, targets)
-    share = (weights(away) / robust(away)) / (weights(front) / robust(front))
+    share = ((weights(away) / robust(away)) / (weights(front) / robust(front)))[:, SKIN]
     assert (share.square() < 2 * FACING_FLOOR / 0.3).all()
+
+
+def test_the_outline_is_held_across_and_not_along():
+    state, targets = off_truth()
+    contour = OUTLINED.contour
+    look = lambda where: landmark_residuals(OUTLINED, state, where, CENTRE, 1e9, True)  # noqa: E731
+    before = look(targets)
+    rows = len(contour.landmarks)
+    outline = place_outline(contour, state.identity, state.expression, state.rotation)
+    across = torch.nn.functional.normalize(outline.normals[..., :2], dim=-1)
+    along = torch.stack((-across[..., 1], across[..., 0]), -1)
+    aside, off = targets.clone(), targets.clone()
+    aside[:, contour.landmarks] += 9.0 * along  # px
+    off[:, contour.landmarks] += 9.0 * across
+    skin = before.values[:, :-rows]
+    assert look(aside).values[:, :-rows].equal(skin)  # no other row knows these landmarks
+    torch.testing.assert_close(look(aside).values, before.values)
+    moved = (look(off).values - before.values)[:, -rows:]
+    mm = state.translation[:, 2:] / state.focal_px
+    root = OUTLINED.contour_weight**0.5
+    torch.testing.assert_close(moved, (-9.0 * root * mm).expand(-1, rows))
+
+
+def test_derivatives_of_the_outline_are_those_of_small_steps():
+    state, targets = off_truth()
+    look = lambda at: landmark_residuals(OUTLINED, at, targets, CENTRE, 1e9, True)  # noqa: E731
+    found, step, rows = look(state), 1e-5, len(OUTLINED.contour.landmarks)
+    for unit in range(3):
+        ahead = state.expression.clone()
+        ahead[:, unit] += step
+        change = (look(replace(state, expression=ahead)).values - found.values) / step
+        torch.testing.assert_close(
+            found.expression[:, -rows:, unit], change[:, -rows:], atol=1e-3, rtol=1e-3
+        )
+    for mode in range(3):
+        ahead = state.identity.clone()
+        ahead[mode] += step
+        change = (look(replace(state, identity=ahead)).values - found.values) / step
+        torch.testing.assert_close(
+            found.shared[:, -rows:, mode], change[:, -rows:], atol=1e-3, rtol=1e-3
+        )
 
 
 def test_gaze_is_not_read_from_lids():
@@ -171,7 +225,9 @@ def test_weights_and_lip_pairs_of_a_layout(groups):
     basis = landmark_basis(model, config)
     assert (basis.weights[list(groups.lips)] == config.lip_weight).all()
     assert (basis.weights[list(groups.brows)] == 1).all()
-    assert (basis.weights[list(groups.jaw)] == config.contour_weight).all()
+    assert not basis.weights[list(groups.jaw)].any()  # the contour has them
+    assert set(groups.jaw) <= set(basis.contour.landmarks.tolist())
+    assert not set(groups.brows) & set(basis.contour.landmarks.tolist())
     assert not basis.weights[list(groups.right_iris + groups.left_iris)].any()
     pairs = set(zip(basis.upper.tolist(), basis.lower.tolist(), strict=True))
     assert groups.lip_gap in pairs

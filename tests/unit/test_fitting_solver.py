@@ -9,10 +9,9 @@ import torch
 from face_toys import CAMERA, FREE, toy_clip, toy_model
 
 from metatalk.errors import ConfigError
-from metatalk.fitting.config import FitConfig, PhaseConfig
-from metatalk.fitting.residuals import Unknowns, landmark_basis
+from metatalk.fitting.config import FRAME, POSE, SHARED, FitConfig, PhaseConfig
+from metatalk.fitting.residuals import Residuals, Unknowns, landmark_basis
 from metatalk.fitting.solver import (
-    Freedom,
     Problem,
     expression_prior,
     landmark_error_mm,
@@ -30,7 +29,6 @@ def problem_of(config: FitConfig = FREE) -> Problem:
         landmark_basis(MODEL, config),
         torch.from_numpy(CLIP.landmarks.points[..., :2]),
         torch.tensor([CAMERA.width / 2, CAMERA.height / 2]),
-        float(CAMERA.width),
         config,
     )
 
@@ -56,15 +54,15 @@ def far_off() -> Unknowns:
 
 def test_pose_is_found():
     start = replace(far_off(), identity=IDENTITY, expression=CLIP.track.expression)
-    found = solve(problem_of(), start, Freedom(expression=False), 15)
+    found = solve(problem_of(), start, PhaseConfig(15, POSE))
     torch.testing.assert_close(found.rotation, truth().rotation, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.translation, truth().translation, atol=0.5, rtol=0)
 
 
 def test_pose_expression_and_identity_are_found():
     problem = problem_of()
-    start = solve(problem, far_off(), Freedom(expression=False), 6)
-    found = solve(problem, start, Freedom(identity=True), 25)
+    start = solve(problem, far_off(), PhaseConfig(6, POSE))
+    found = solve(problem, start, PhaseConfig(25, (*FRAME, "identity")))
     assert landmark_error_mm(problem, found).max() < 0.1
     torch.testing.assert_close(found.identity, IDENTITY, atol=0.05, rtol=0)
     torch.testing.assert_close(
@@ -77,37 +75,83 @@ def test_pose_expression_and_identity_are_found():
 def test_focal_length_is_found_where_the_head_is_known():
     start = replace(truth(), focal_px=torch.tensor(400.0))
     problem = problem_of(replace(FREE, focal_prior=100.0))
-    found = solve(problem, start, Freedom(expression=False, focal=True), 40)
+    found = solve(problem, start, PhaseConfig(40, (*POSE, "focal")))
     assert float(found.focal_px) == pytest.approx(CAMERA.focal_px, rel=0.02)
 
 
 def test_the_truth_stays():
-    found = solve(problem_of(), truth(), Freedom(identity=True, focal=True), 3)
+    found = solve(problem_of(), truth(), PhaseConfig(3, SHARED))
     torch.testing.assert_close(found.identity, IDENTITY, atol=0.01, rtol=0)
     torch.testing.assert_close(found.expression, CLIP.track.expression, atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("part", ["pose", "expression", "identity", "focal"])
+@pytest.mark.parametrize("part", SHARED)
 def test_what_is_not_free_is_left_alone(part: str):
-    freedom = replace(Freedom(identity=True, focal=True), **{part: False})
+    phase = PhaseConfig(2, tuple(name for name in SHARED if name != part))
     start = far_off()
-    found = solve(problem_of(), start, freedom, 2)
-    names = {
-        "pose": ("rotation", "translation"),
-        "expression": ("expression",),
-        "identity": ("identity",),
-        "focal": ("focal_px",),
-    }
-    for key, unknowns in names.items():
-        for unknown in unknowns:
-            still = getattr(found, unknown).equal(getattr(start, unknown))
-            assert still == (key == part), unknown
+    found = solve(problem_of(), start, phase)
+    for unknown in SHARED:
+        name = "focal_px" if unknown == "focal" else unknown
+        still = getattr(found, name).equal(getattr(start, name))
+        assert still == (unknown == part), unknown
+
+
+def test_a_known_identity_is_never_free():
+    problem = replace(problem_of(), identity_known=True)
+    found = solve(problem, far_off(), PhaseConfig(2, SHARED))
+    assert found.identity.equal(far_off().identity)
+    assert not found.focal_px.equal(far_off().focal_px)
+
+
+def test_more_residuals_pull_their_way():
+    """Residuals that want another depth are heeded beside the landmarks'."""
+    wanted = truth().translation[:, 2] + 40.0
+
+    def farther(state: Unknowns) -> Residuals:
+        values = 5.0 * (state.translation[:, 2] - wanted)[:, None]  # (T, 1)
+        rows = torch.zeros(len(values), 1, 6)
+        rows[..., 5] = 5.0
+        none = torch.zeros(len(values), 1, 0)
+        return Residuals(values, rows, none, none, values)
+
+    phase = PhaseConfig(8, POSE)
+    plain = solve(problem_of(), truth(), phase).translation[:, 2]
+    pulled = solve(problem_of(), truth(), phase, farther).translation[:, 2]
+    assert (pulled - plain > 5.0).all()
+
+
+def test_neighbours_hold_what_landmarks_leave_open():
+    """Gaze is not fitted from lids: only the neighbours say anything about it."""
+    expected = CLIP.track.expression.clone()
+    expected[:, 3] = 0.7
+    config = replace(FREE, steadiness=5.0)
+    problem = replace(problem_of(config), expected=expected)
+    found = solve(problem, truth(), PhaseConfig(4, ("expression",))).expression
+    torch.testing.assert_close(found[:, 3], torch.full((8,), 0.7), atol=0.02, rtol=0)
+
+
+def test_statistical_modes_have_no_unit_bounds():
+    problem = problem_of(FitConfig(mode_prior=1e-4, contour_weight=0.0))
+    problem = replace(problem, basis=replace(problem.basis, units=False))
+    modes = torch.tensor([[-2.0, 1.7, -1.2, 0.0]]).expand(8, 4)
+    points = problem.basis.points(IDENTITY, modes) @ truth().rotation.mT
+    problem = replace(problem, targets=CAMERA.project(points + CLIP.track.translation[:, None]))
+    found = solve(problem, truth(), PhaseConfig(12, ("expression",))).expression
+    torch.testing.assert_close(found[:, :3], modes[:, :3], atol=0.02, rtol=0)
+
+
+def test_nothing_is_made_on_another_device():
+    """With the default device elsewhere, whatever is made without naming one cannot be used."""
+    problem, start = problem_of(FitConfig()), far_off()
+    with torch.device("meta"):
+        found = solve(problem, start, PhaseConfig(2, SHARED))
+    assert found.identity.device.type == found.rotation.device.type == "cpu"
 
 
 def test_frames_do_not_feel_each_other():
     problem = problem_of(FitConfig())
     start = replace(far_off(), identity=IDENTITY)
-    together = solve(problem, start, Freedom(), 6)
+    together = solve(problem, start, PhaseConfig(6, FRAME))
     for frame in (0, 5):
         rows = slice(frame, frame + 1)
         part = replace(problem, targets=problem.targets[rows])
@@ -117,7 +161,7 @@ def test_frames_do_not_feel_each_other():
             rotation=start.rotation[rows],
             translation=start.translation[rows],
         )
-        alone = solve(part, own, Freedom(), 6)
+        alone = solve(part, own, PhaseConfig(6, FRAME))
         torch.testing.assert_close(alone.expression, together.expression[rows], atol=1e-3, rtol=0)
         torch.testing.assert_close(alone.translation, together.translation[rows], atol=0.05, rtol=0)
 
@@ -132,7 +176,7 @@ def test_activations_keep_to_their_bounds(weight: float, low: float, high: float
     problem = problem_of(replace(FREE, bound_weight=weight))
     problem = replace(problem, targets=CAMERA.project(points))
     start = replace(truth(), expression=torch.full((8, 4), 0.5))
-    found = solve(problem, start, Freedom(pose=False), 12).expression
+    found = solve(problem, start, PhaseConfig(12, ("expression",))).expression
     assert low <= found.min() < found.max() <= high
     assert found[::2, :3].mean() > 0.8
     assert found[1::2, :3].mean() < 0.2
@@ -153,19 +197,23 @@ def test_the_prior_pulls_to_rest_and_into_the_bounds():
 
 def test_a_strong_prior_keeps_everybodys_face():
     config = replace(FitConfig(), identity_prior=1e9, expression_prior=1e9)
-    found = solve(problem_of(config), far_off(), Freedom(identity=True), 5)
+    found = solve(problem_of(config), far_off(), PhaseConfig(5, (*FRAME, "identity")))
     assert found.identity.abs().max() < 1e-3
     assert found.expression.abs().max() < 1e-3
 
 
 def test_no_steps_change_nothing():
     start = far_off()
-    assert solve(problem_of(), start, Freedom(), 0) is start
+    assert solve(problem_of(), start, PhaseConfig(0, FRAME)) is start
 
 
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="steps"):
         PhaseConfig(steps=-1)
+    with pytest.raises(ConfigError, match="gravity"):
+        PhaseConfig(1, ("gravity",))
+    with pytest.raises(ConfigError, match="checkpoint"):
+        FitConfig(start="deep3d")
     with pytest.raises(ConfigError, match=r"fit\.sparsity"):
         FitConfig(sparsity=-1.0)
     with pytest.raises(ConfigError, match="batch"):
