@@ -23,7 +23,7 @@ CONFIDENCE = 0.35  # below it later stages hardly count a frame
 YAW_DEG, PITCH_DEG = 40.0, 30.0  # how far the fit has been measured against the truth
 OUTSIDE = 0.05  # share of the landmarks beyond the picture's edge
 FACE_PX = 60.0  # the detector sees faces at 192 px: much less is guessed
-COLOUR = 0.06  # of full scale; the shading model's own error is about half of that
+COLOUR_RISE = 0.03  # of full scale, above what a beard or a coarse light model costs all along
 VISIBLE = 0.6  # share of the face whose colours can be believed
 VISIBLE_DROP = 0.1  # below what is usual in the clip: something came before the face
 MOTION_MM = 2.0  # in one frame at 25 a second, more than the detector's noise
@@ -92,6 +92,14 @@ def judge_frames(curves: FitCurves) -> list[Judgement]:
         *_judge_expression(curves),
         *_judge_colours(curves),
     ]
+
+
+def worst_words(judgements: Sequence[Judgement], frame: int) -> str:
+    """Tell the most severe doubt about a frame; how good its landmarks are where there is none."""
+    doubts = [judgement for judgement in judgements if judgement.doubtful[frame]]
+    if not doubts:
+        doubts = [judgement for judgement in judgements if judgement.kind == "landmarks"]
+    return max(doubts, key=lambda judgement: float(judgement.severity[frame])).words(frame)
 
 
 def rank_frames(judgements: Sequence[Judgement]) -> np.ndarray:
@@ -252,9 +260,10 @@ def _judge_expression(curves: FitCurves) -> Iterator[Judgement]:
 
 def _judge_colours(curves: FitCurves) -> Iterator[Judgement]:
     error, visible = curves.colour_error, curves.visible_share
+    rise = error - _median(error)
     yield Judgement(
         "colours",
-        error / max(COLOUR, _usual_limit(error)),
+        rise / max(COLOUR_RISE, _usual_limit(rise)),
         lambda t: f"the skin's colours are {100 * error[t]:.0f} % of full scale off",
     )
     missing = _median(visible) - visible

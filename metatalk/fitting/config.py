@@ -55,8 +55,9 @@ class FitConfig:
     robust_mm: float = 4.0  # landmarks further off than this count less and less
     lip_weight: float = 2.5  # of the lips' landmarks, against 1 for the rest
     gap_weight: float = 4.0  # of the distance between the inner lips
-    contour_weight: float = 0.3  # of the face's outline, across which alone it is held
-    identity_prior: float = 40.0  # per squared standard deviation
+    width_weight: float = 8.0  # of the distance between the mouth's corners
+    contour_weight: float = 1.0  # of the face's outline, across which alone it is held
+    identity_prior: float = 15.0  # per squared standard deviation
     expression_prior: float = 6.0  # per squared activation
     mode_prior: float = 1.0  # per squared standard deviation, of models without face units
     sparsity: float = 3.0  # per activation: prefers few units to many
@@ -65,7 +66,7 @@ class FitConfig:
     distance_mm: float = 900.0  # how far actors usually are from the camera
     focal_share: float = 1.5  # what focal lengths usually are of the longer side
     focal_prior: float = 0.15  # spread of the logarithm of what the two say together
-    colour_weight: float = 2000.0  # of the colours in the joint pass, a keyframe
+    colour_weight: float = 6000.0  # of the colours in the joint pass, a keyframe
     pose_smoothing_s: float = 0.045  # width of the temporal filter over the pose
     expression_smoothing_s: float = 0.012  # and over the expression
     light_rate_hz: float = 5.0  # light is measured this often and interpolated between

@@ -137,17 +137,13 @@ def _at(values: Tensor, model: MorphableModel, triangles: Tensor, weights: Tenso
 def _tracks(
     model: MorphableModel, landmarks: Tensor, samples: Tensor, normals: Tensor
 ) -> np.ndarray:
-    """(C, STEPS) samples along each track, every step towards the face's middle on the surface."""
+    """(C, STEPS) samples along each track, every step over the surface towards the viewer."""
     tree = scipy.spatial.cKDTree(samples.numpy())
-    mean = model.landmark_basis()[0]
-    middle = mean.mean(0)
-    place = mean[landmarks]
-    tracks = [tree.query(place.numpy())[1]]
+    tracks = [tree.query(model.landmark_basis()[0][landmarks].numpy())[1]]
     for _ in range(STEPS - 1):
         here = torch.as_tensor(tracks[-1])
-        inwards = middle - samples[here]
-        inwards[:, 2] = 0.0  # in the picture of a frontal face
         normal = normalize(normals[here], dim=-1)
-        along = normalize(inwards - (inwards * normal).sum(-1, keepdim=True) * normal, dim=-1)
+        forward = normal.new_tensor([0.0, 0.0, -1.0])  # to the camera, and so round the edge
+        along = normalize(forward - normal * (normal @ forward)[:, None], dim=-1)
         tracks.append(tree.query((samples[here] + STEP_MM * along).numpy())[1])
     return np.stack(tracks, 1)

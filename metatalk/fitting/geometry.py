@@ -98,24 +98,40 @@ def prepare_clip(
     return Clip(problem, landmarks, rate, keyframes)
 
 
-def fit_shared(clip: Clip, identity: Tensor | None = None) -> Unknowns:
+def fit_shared(
+    clip: Clip, identity: Tensor | None = None, start: Unknowns | None = None
+) -> Unknowns:
     """Find what the keyframes have in common.
 
     Args:
         clip: the clip.
         identity: (I,) of a known actor; None to find it.
+        start: a state of the keyframes to begin with; None: `align_keyframes`.
 
     Returns:
         The keyframes' state, with the clip's identity and focal length.
+    """
+    state = align_keyframes(clip, identity) if start is None else start
+    return solve(clip.problem.take(clip.keyframes), state, clip.config.shape)
+
+
+def align_keyframes(clip: Clip, identity: Tensor | None = None) -> Unknowns:
+    """Pose a resting face in the keyframes, before a lens of usual length.
+
+    Args:
+        clip: the clip.
+        identity: (I,) of a known actor; None: the average.
+
+    Returns:
+        The keyframes' state.
     """
     basis, config = clip.problem.basis, clip.config
     focal = config.focal_share * clip.problem.longer_side_px
     who = basis.mean.new_zeros(len(basis.identity)) if identity is None else identity.to(focal)
     state = first_guess(clip, clip.keyframes, who, focal)
     focal = focal * (config.distance_mm / state.translation[:, 2].median()).sqrt()
-    part = clip.problem.take(clip.keyframes)
-    state = solve(part, first_guess(clip, clip.keyframes, who, focal), config.rigid)
-    return solve(part, state, config.shape)
+    guess = first_guess(clip, clip.keyframes, who, focal)
+    return solve(clip.problem.take(clip.keyframes), guess, config.rigid)
 
 
 def first_guess(clip: Clip, frames: np.ndarray, identity: Tensor, focal_px: Tensor) -> Unknowns:

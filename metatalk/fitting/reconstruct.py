@@ -80,6 +80,7 @@ def reconstruct(
     person: PersonCoefficients | None = None,
     report: Report = lambda done, total: None,
     device: torch.device | str = "cpu",
+    start: Unknowns | None = None,
 ) -> Reconstruction:
     """Fit person, expression, pose, albedo and light to one clip.
 
@@ -93,6 +94,7 @@ def reconstruct(
         person: the actor where known: identity and texture are then held fixed.
         report: told how much of how much is done.
         device: where to compute.
+        start: a state of the keyframes to begin with; None: found from the landmarks.
 
     Returns:
         The reconstruction, on the CPU.
@@ -106,7 +108,7 @@ def reconstruct(
     total = len(landmarks)
     model = model.to(device)
     clip = prepare_clip(model, landmarks, size, rate, config, person is not None, device)
-    shared = fit_shared(clip, None if person is None else person.identity)
+    shared = fit_shared(clip, None if person is None else person.identity, start)
     seen = _look_through(model, clip, shared, pictures, lambda n: report(n // 2, total))
     if seen.windows is not None:
         shared = _fit_jointly(model, clip, shared, seen.windows)

@@ -31,9 +31,9 @@ class LandmarkBasis:
     expression: Tensor  # (E, L, 3) mm
     normals: Tensor  # (L, 3) of the mean face, model frame
     weights: Tensor  # (L,)
-    upper: Tensor  # (P,) landmarks of the inner upper lip, and
-    lower: Tensor  # (P,) those facing them on the lower one
-    gap_weight: float
+    firsts: Tensor  # (P,) landmarks whose distance from
+    seconds: Tensor  # (P,) these counts by itself: lips that face each other, mouth corners
+    pair_weights: Tensor  # (P,)
     contour: Contour
     contour_weight: float
     units: bool  # expression is told in face units, 0 to 1, and not in standard deviations
@@ -63,6 +63,10 @@ class Unknowns:
     rotation: Tensor  # (T, 3, 3)
     translation: Tensor  # (T, 3) mm
 
+    def to(self, device: torch.device | str) -> Unknowns:
+        """The same on another device."""
+        return Unknowns(*(value.to(device) for value in vars(self).values()))
+
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
@@ -75,10 +79,17 @@ class Residuals:
     error_mm: Tensor  # (T, L) unweighted distances of landmarks
 
     def joined(self, others: Residuals) -> Residuals:
-        """These and others of the same frames and unknowns; the landmarks' errors stay."""
-        names = ("values", "pose", "expression", "shared")
-        pairs = {name: (getattr(self, name), getattr(others, name)) for name in names}
-        return replace(self, **{name: torch.cat(pair, 1) for name, pair in pairs.items()})
+        """These and others of the same frames; the landmarks' errors stay.
+
+        Derivatives that these leave out, as their unknowns are not free, are left out.
+        """
+        parts = {}
+        for name in ("values", "pose", "expression", "shared"):
+            own, other = getattr(self, name), getattr(others, name)
+            parts[name] = torch.cat(
+                (own, other if name == "values" else other[..., : own.shape[-1]]), 1
+            )
+        return replace(self, **parts)
 
 
 def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
@@ -97,27 +108,33 @@ def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
     corners = model.triangles[model.landmark_triangles]
     normals = vertex_normals(model.mean, model.triangles)[corners].mean(-2)
     groups = point_groups(model.landmark_layout)
-    upper, lower = _lip_pairs(groups)
+    firsts, seconds, pair_weights = _pairs(groups, config)
     return LandmarkBasis(
         mean,
         identity,
         expression,
         torch.nn.functional.normalize(normals, dim=-1),
         _landmark_weights(groups, config) * _off_the_lids(model, groups, expression),
-        torch.tensor(upper),
-        torch.tensor(lower),
-        config.gap_weight,
+        torch.tensor(firsts),
+        torch.tensor(seconds),
+        torch.tensor(pair_weights),
         trace_contour(model, groups),
         config.contour_weight,
         model.has_units,
     )
 
 
-def _lip_pairs(groups: PointGroups) -> tuple[list[int], list[int]]:
-    """Inner lip ring, from corner over the upper lip: facing points have mirrored places."""
+def _pairs(groups: PointGroups, config: FitConfig) -> tuple[list[int], list[int], list[float]]:
+    """Landmarks whose distance tells what the mouth does, whatever the place of either.
+
+    The inner lip ring runs from a corner over the upper lip: facing points have mirrored places.
+    """
     ring = list(groups.lips_inner)
     half = len(ring) // 2
-    return ring[1:half], ring[:half:-1]
+    upper, lower = ring[1:half], ring[:half:-1]
+    weights = [config.gap_weight] * len(upper) + [config.width_weight] * 2
+    outer, inner = groups.mouth_corners, (ring[0], ring[half])
+    return [*upper, outer[0], inner[0]], [*lower, outer[1], inner[1]], weights
 
 
 def _off_the_lids(model: MorphableModel, groups: PointGroups, expression: Tensor) -> Tensor:
@@ -294,8 +311,9 @@ def by_rotation(by_point: Tensor, turned: Tensor) -> Tensor:
 
 
 def _rows(basis: LandmarkBasis, weights: Tensor, part: Tensor) -> Tensor:
-    """(T, L, 2, C) to (T, 2(L + P), C): weighted landmarks, then weighted lip gaps."""
-    gap = part[:, basis.upper] - part[:, basis.lower]
-    pair = basis.gap_weight**0.5 * torch.minimum(weights[:, basis.upper], weights[:, basis.lower])
-    rows = torch.cat((part * weights[..., None, None], gap * pair[..., None, None]), 1)
+    """(T, L, 2, C) to (T, 2(L + P), C): weighted landmarks, then the pairs' distances."""
+    apart = part[:, basis.firsts] - part[:, basis.seconds]
+    least = torch.minimum(weights[:, basis.firsts], weights[:, basis.seconds])
+    pair = basis.pair_weights.sqrt() * least
+    rows = torch.cat((part * weights[..., None, None], apart * pair[..., None, None]), 1)
     return rows.flatten(1, 2)

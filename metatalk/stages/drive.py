@@ -38,6 +38,7 @@ from metatalk.stages.artefacts import (
     load_mouth,
     load_weights,
 )
+from metatalk.stages.device import choose_device
 from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT_TARGET
 from metatalk.stages.ingest import INGEST
@@ -45,7 +46,6 @@ from metatalk.stages.landmarks import LANDMARKS
 from metatalk.stages.performance import drawn_expression, spoken_expression
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
 from metatalk.stages.stage import Progress, ProgressFactory, run_stages, silent_progress
-from metatalk.stages.train_renderer import choose_device
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file

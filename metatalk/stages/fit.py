@@ -14,6 +14,8 @@ from metatalk.media.probe import probe_video
 from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import load_coefficients, save_coefficients
 from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.stages.deep3d_start import guess_start
+from metatalk.stages.device import choose_device
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.stage import Progress, Stage
 from metatalk.workspace.manifest import Metrics
@@ -28,22 +30,21 @@ def compute(
     progress: Progress,
     *,
     landmarks: LandmarksConfig,
+    device: str,
 ) -> Metrics:
     """Fit person and track; with an `actor` among the inputs only the track."""
-    index = load_index(inputs["ingest"] / "frames.npz")
+    index, where = load_index(inputs["ingest"] / "frames.npz"), choose_device(device)
     info = probe_video(inputs["clip"])
-    known = inputs.get("actor")
+    size, known = (info.width, info.height), inputs.get("actor")
     person = load_coefficients(known / FILE)[0] if known else None
-    found = reconstruct(
-        open_face_model(config.face_model, landmarks),
-        load_landmarks(inputs["landmarks"] / "landmarks.npz"),
-        read_pictures(inputs["clip"]),
-        (info.width, info.height),
-        float(index.rate),
-        config,
-        person,
-        progress,
-    )
+    model = open_face_model(config.face_model, landmarks)
+    points = load_landmarks(inputs["landmarks"] / "landmarks.npz")
+    start = None
+    if "deep3d" in inputs:
+        clip, network = inputs["clip"], inputs["deep3d"]
+        start = guess_start(network, clip, index, model, points, size, config, where).to(where)
+    pictures, rate = read_pictures(inputs["clip"]), float(index.rate)
+    found = reconstruct(model, points, pictures, size, rate, config, person, progress, where, start)
     save_coefficients(out / FILE, found.person, found.track, found.camera)
     np.savez(
         out / "errors.npz",
@@ -61,7 +62,22 @@ def compute(
 
 
 READS = ("clip", "ingest", "landmarks", "face_model")
-FIT = Stage("fit", reads=READS, revision=1, compute=compute, section="fit", also=("landmarks",))
+FIT = Stage(
+    "fit", reads=READS, revision=2, compute=compute, section="fit", also=("landmarks", "device")
+)
+FIT_GUESSED = Stage(  # begun by the user's own network
+    "fit",
+    reads=(*READS, "deep3d"),
+    revision=2,
+    compute=compute,
+    section="fit",
+    also=("landmarks", "device"),
+)
 FIT_TARGET = Stage(  # another clip of a known actor
-    "fit", reads=(*READS, "actor"), revision=1, compute=compute, section="fit", also=("landmarks",)
+    "fit",
+    reads=(*READS, "actor"),
+    revision=2,
+    compute=compute,
+    section="fit",
+    also=("landmarks", "device"),
 )

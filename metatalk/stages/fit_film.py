@@ -148,7 +148,8 @@ def plan_panels(fitted: FittedClip, path: Path, label: Label) -> Film:
         The film.
     """
     window, info = _steady_window(fitted), probe_video(fitted.clip)
-    size = (3 * window.width, window.height)
+    columns = window.width // 2 * 2  # a panel's; films have even sides
+    size = (3 * columns, window.height)
     letters = _letters(*size)
 
     def draw(picture: Picture) -> Picture:
@@ -162,7 +163,8 @@ def plan_panels(fitted: FittedClip, path: Path, label: Label) -> Film:
             ]
         else:
             panels += [np.full_like(panels[0], 0)] * 2
-        drawn = as_picture(np.concatenate(panels, 1), picture.index, picture.pts, info.colour)
+        rgb = np.concatenate([panel[:, :columns] for panel in panels], 1)
+        drawn = as_picture(rgb, picture.index, picture.pts, info.colour)
         lines, warning = label(picture.index)
         return _put(drawn, draw_label(lines, letters, warning))
 
@@ -213,17 +215,14 @@ def _tile(fitted: FittedClip, picture: Picture) -> Tile:
 
 
 def _steady_window(fitted: FittedClip) -> Window:
-    """The part of the frame that the face is ever in, drawn `PANEL_PX` high, its sides even."""
+    """The part of the frame that the face is ever in, drawn `PANEL_PX` high."""
     seen = fitted.landmarks.points[fitted.landmarks.has_face][..., :2].reshape(-1, 2)
     low, high = np.nanmin(seen, 0), np.nanmax(seen, 0)
     limit = np.array([fitted.painter.camera.width, fitted.painter.camera.height])
     reach = PANEL_MARGIN * (high - low).max()
     left, top = np.clip(low - reach, 0, limit - 2).astype(int).tolist()
     right, bottom = np.ceil(np.clip(high + reach, (left + 2, top + 2), limit)).astype(int).tolist()
-    scale = PANEL_PX / (bottom - top)
-    columns = 2 * round((right - left) * scale / 2)
-    right = left + round(columns / scale)
-    return Window(left, top, right, bottom, scale)
+    return Window(left, top, right, bottom, PANEL_PX / (bottom - top))
 
 
 def _cut(picture: Picture, window: Window) -> np.ndarray:

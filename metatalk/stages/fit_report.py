@@ -20,6 +20,7 @@ from metatalk.evaluate.doubts import (
     judge_frames,
     rank_frames,
     worst_frames,
+    worst_words,
 )
 from metatalk.evaluate.fit_curves import FitCurves, measure_curves
 from metatalk.evaluate.fit_errors_footage import measure_footage
@@ -49,8 +50,8 @@ from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.manifest import write_json
 
 FOLDER = "report"  # in the actor's folder, beside the artefacts, which are not to change
+OVERLAY, PANELS = "overlay.mp4", "panels.mp4"
 WORST, APART_S, COLUMNS = 20, 0.12, 4  # frames on the sheet, between them, beside each other
-MM_PER_PERCENT = 1.8  # one percent of a face's height
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,15 @@ def report_fit(
     order, folder, out = order or ReportOrder(), ActorFolder(actor), actor / FOLDER
     with disk_errors_remedied(out), folder.lock(shared=True), progress_factory("report") as told:
         out.mkdir(parents=True, exist_ok=True)
+        _drop_outdated(out, folder.require("fit") / FILE)
         return _report(_open(folder, clip, config), out, order, told)
+
+
+def _drop_outdated(out: Path, fitted: Path) -> None:
+    """Remove films of an earlier fit: they must not pass for films of this one."""
+    for film in (out / OVERLAY, out / PANELS):
+        if film.is_file() and film.stat().st_mtime_ns < fitted.stat().st_mtime_ns:
+            film.unlink()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +163,9 @@ def _report(case: _Case, out: Path, order: ReportOrder, progress: Progress) -> F
     worst = worst_frames(badness, order.worst, max(1, round(APART_S * case.curves.rate)))
     films, label, fitted = [], _label(case), case.fitted
     if order.overlay:
-        films.append(plan_overlay(fitted, out / "overlay.mp4", label))
+        films.append(plan_overlay(fitted, out / OVERLAY, label))
     if order.panels:
-        films.append(plan_panels(fitted, out / "panels.mp4", label))
+        films.append(plan_panels(fitted, out / PANELS, label))
     started = time.monotonic()
     tiles = watch_clip(fitted, films, worst, progress)
     seconds = time.monotonic() - started
@@ -181,9 +190,8 @@ def _label(case: _Case) -> Label:
         lines = [f"frame {frame}  {_clock(curves.seconds[frame])}"]
         if math.isfinite(error):
             lines[0] += f"  {error:.1f} mm"
-        reasons = [j for j in case.judgements if j.doubtful[frame]]
-        if reasons:
-            lines.append(max(reasons, key=lambda j: float(j.severity[frame])).words(frame))
+        if doubtful[frame]:
+            lines.append(worst_words(case.judgements, frame))
         return lines, bool(doubtful[frame])
 
     return label
@@ -192,16 +200,14 @@ def _label(case: _Case) -> Label:
 def _worst_sheet(case: _Case, tiles: Sequence[Tile], order: Sequence[int]) -> np.ndarray:
     by_frame = {tile.frame: tile.picture for tile in tiles}
     frames = [frame for frame in order if frame in by_frame]
-    captions = []
-    for frame in frames:
-        worst = max(case.judgements, key=lambda j: float(np.nan_to_num(j.severity[frame])))
-        error = f"{case.curves.error_mm[frame]:.1f} mm"
-        captions.append(
-            [
-                f"frame {frame}  {_clock(case.curves.seconds[frame])}  {error}",
-                worst.words(frame),
-            ]
-        )
+    captions = [
+        [
+            f"frame {frame}  {_clock(case.curves.seconds[frame])}  "
+            f"{case.curves.error_mm[frame]:.1f} mm",
+            worst_words(case.judgements, frame),
+        ]
+        for frame in frames
+    ]
     return lay_out_frames([by_frame[frame] for frame in frames], captions, COLUMNS)
 
 

@@ -13,10 +13,10 @@ from metatalk.lipsync.checkpoints import load_network
 from metatalk.lipsync.config import PseudoConfig
 from metatalk.lipsync.pseudo import missing_teacher
 from metatalk.lipsync.wav2lip import Wav2Lip, prepare_teacher
+from metatalk.stages.device import choose_device
 from metatalk.stages.rehearsal import open_rehearsal, say_all
 from metatalk.stages.sentences import plan_sentences, summarise
 from metatalk.stages.stage import Progress, Stage
-from metatalk.stages.train_renderer import choose_device
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.ledger import Entry, record_entries
 from metatalk.workspace.manifest import Metrics

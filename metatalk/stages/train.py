@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from metatalk.config import Config
+from metatalk.stages.deep3d_start import TERMS, checkpoint_source
 from metatalk.stages.face_model import face_model_card, open_face_model
-from metatalk.stages.fit import FIT
+from metatalk.stages.fit import FIT, FIT_GUESSED
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
 from metatalk.stages.pseudo import PSEUDO, PSEUDO_TAUGHT
@@ -15,6 +16,7 @@ from metatalk.stages.sentences import teacher_sources
 from metatalk.stages.stage import ProgressFactory, Stage, run_stages, silent_progress
 from metatalk.stages.train_a2e import TRAIN_A2E
 from metatalk.stages.train_renderer import TRAIN_RENDERER
+from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import remember_footage
 from metatalk.workspace.ledger import Entry, read_ledger, record_entries
 from metatalk.workspace.manifest import Metrics
@@ -49,6 +51,9 @@ def train_actor(
     stages = _up_to(last)
     card = face_model_card(config.fit.face_model, config.landmarks)
     sources = {"clip": clip, "face_model": card}
+    if guessing := checkpoint_source(config.fit):
+        stages = [FIT_GUESSED if stage is FIT else stage for stage in stages]
+        sources = {**sources, "deep3d": guessing}
     if PSEUDO in stages and (taught := teacher_sources(config.pseudo, actor)):
         stages, sources = [_or_taught(stage) for stage in stages], {**sources, **taught}
     metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)
@@ -56,6 +61,9 @@ def train_actor(
     if "fit" in metrics:
         model = open_face_model(config.fit.face_model, config.landmarks)
         record_entries(actor, [Entry("face model", model.source, model.terms, "")])
+        if guessing:
+            digest = digest_file(guessing)
+            record_entries(actor, [Entry("checkpoint", guessing.name, TERMS, digest)])
     if "pseudo" in metrics:
         record_entries(actor, read_ledger(actor / "pseudo"))
     return metrics

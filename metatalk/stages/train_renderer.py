@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
-import torch
 
-from metatalk.errors import MissingAssetError
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.contact import draw_contact_sheet
 from metatalk.neural.generator import build_generator
 from metatalk.neural.infer import prepare_for_rendering
 from metatalk.neural.training import train_renderer
 from metatalk.stages.artefacts import checkpoint_keeper, open_crops, save_weights
+from metatalk.stages.device import choose_device
 from metatalk.stages.stage import Progress, Stage
 from metatalk.workspace.manifest import Metrics
 
@@ -40,21 +39,6 @@ def compute(
     cv2.imwrite(str(out / "contact_sheet.png"), sheet[..., ::-1])
     checkpoint.unlink(missing_ok=True)
     return {**trained.metrics}
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `device=auto|cpu|cuda` means here.
-
-    Raises:
-        MissingAssetError: cuda is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise MissingAssetError(
-            "device=cuda, but PyTorch finds no CUDA device here",
-            "use device=auto, or install a CUDA build of PyTorch and a driver",
-        )
-    available = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(available if name == "auto" else name)
 
 
 TRAIN_RENDERER = Stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from e2e_clips import write_clip
 
 from metatalk.cli import main
@@ -20,6 +20,7 @@ from metatalk.media.probe import probe_video
 from metatalk.media.video import index_frames, read_pictures
 from metatalk.morphable.coefficients import load_coefficients
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SPOKEN, EMPTY = 50, 15  # frames with the presenter, and after them without anybody
 
 
@@ -43,7 +44,7 @@ def filmed(
 @pytest.fixture(scope="module")
 def fitted(filmed: Path) -> Path:
     folder = filmed.parent / "fit of someone"
-    assert main(["fit", str(filmed), "-o", str(folder), "--panels"]) == 0
+    assert main(["fit", str(filmed), "fit.keyframes=10", "-o", str(folder), "--panels"]) == 0
     return folder
 
 
@@ -103,6 +104,7 @@ def test_again_says_the_same_and_fits_nothing_anew(fitted: Path, filmed: Path, r
     assert "frames to distrust" in out
     assert "no face found" in out
     assert (fitted / "fit" / "manifest.json").stat().st_mtime_ns == made
+    assert (fitted / "report" / "overlay.mp4").is_file()
 
 
 def test_for_a_machine_it_is_one_document(fitted: Path, filmed: Path, run) -> None:  # type: ignore[no-untyped-def]
@@ -118,6 +120,16 @@ def test_the_tool_is_the_command(fitted: Path, filmed: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "fit_report.json" in ended.stdout
+
+
+def test_films_of_an_earlier_fit_are_removed(fitted: Path, filmed: Path, run) -> None:  # type: ignore[no-untyped-def]
+    film = fitted / "report" / "panels.mp4"
+    coefficients = fitted / "fit" / "coefficients.npz"
+    before = coefficients.stat().st_mtime_ns - 10**9
+    os.utime(film, ns=(before, before))
+    assert run("fit", filmed, "--actor", fitted, "--no-overlay")[0] == 0
+    assert not film.exists()
+    assert (fitted / "report" / "overlay.mp4").is_file()
 
 
 def test_a_missing_clip_is_said(tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]

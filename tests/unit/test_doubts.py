@@ -15,6 +15,7 @@ from metatalk.evaluate.doubts import (
     judge_frames,
     rank_frames,
     worst_frames,
+    worst_words,
 )
 from metatalk.evaluate.fit_curves import PARTS, FitCurves
 
@@ -149,6 +150,16 @@ def test_the_reason_names_the_part() -> None:
     parts = {**CLEAN.part_mm, "brows": CLEAN.part_mm["brows"] + 1.5 * np.eye(FRAMES)[40]}
     curves = replace(changed("error_mm", 40, 3.1), part_mm=parts)
     assert found(curves)[0].words == "landmarks 3.1 mm off, most unusual at the brows"
+
+
+def test_a_frame_in_no_doubt_is_told_by_its_landmarks() -> None:
+    judgements = judge_frames(changed("outside", 40, 0.2))
+    assert worst_words(judgements, 40) == "20 % of the face outside the picture"
+    assert worst_words(judgements, 41).startswith("landmarks ")
+
+
+def test_colours_that_are_off_all_along_are_no_doubt() -> None:
+    assert found(replace(CLEAN, colour_error=CLEAN.colour_error + 0.1)) == []
 
 
 def test_frames_without_a_face_are_not_ranked_and_have_nan() -> None:

@@ -65,7 +65,7 @@ def test_tracks_begin_at_the_landmark_and_run_inwards():
 
 
 def test_the_far_side_slides_and_the_near_side_stays():
-    outline, turned = outline_at(8.0)
+    outline, turned = outline_at(10.0)
     side = CONTOUR.mean[:, 0, 0]
     far = (turned[0] @ CONTOUR.normals[:, 0].T)[2] > -TURNED_TO  # turned away
     assert far.any()
@@ -76,7 +76,7 @@ def test_the_far_side_slides_and_the_near_side_stays():
 
 
 def test_a_sliding_point_lies_on_the_silhouette():
-    outline, turned = outline_at(8.0)
+    outline, turned = outline_at(10.0)
     seen = (outline.points @ turned.mT)[0]
     slid = outline.places[0] > 0
     # A pipe shows its radius, whichever way it is turned.

@@ -74,7 +74,7 @@ def residuals_at(state: Unknowns, targets: Tensor, shared: bool = True) -> Resid
 def offsets(
     state: Unknowns, targets: Tensor, turn: Tensor, move: Tensor, face: Tensor, person: Tensor
 ) -> Tensor:
-    """(T, L + P, 2) unweighted mm of landmarks and lip gaps, from first principles.
+    """(T, L + P, 2) unweighted mm of landmarks and pairs, from first principles.
 
     The millimetres in a pixel are those of the state: the solver holds them for a step.
     """
@@ -85,7 +85,7 @@ def offsets(
     focal = state.focal_px * person[-1].exp()
     pixels = focal * points[..., :2] / points[..., 2:] + CENTRE
     own = (pixels - targets) * scale[:, None, None]
-    return torch.cat((own, own[:, BASIS.upper] - own[:, BASIS.lower]), 1)
+    return torch.cat((own, own[:, BASIS.firsts] - own[:, BASIS.seconds]), 1)
 
 
 def test_values_are_weighted_millimetres():
@@ -229,10 +229,11 @@ def test_weights_and_lip_pairs_of_a_layout(groups):
     assert set(groups.jaw) <= set(basis.contour.landmarks.tolist())
     assert not set(groups.brows) & set(basis.contour.landmarks.tolist())
     assert not basis.weights[list(groups.right_iris + groups.left_iris)].any()
-    pairs = set(zip(basis.upper.tolist(), basis.lower.tolist(), strict=True))
+    pairs = set(zip(basis.firsts.tolist(), basis.seconds.tolist(), strict=True))
     assert groups.lip_gap in pairs
-    assert len(pairs) == len(groups.lips_inner) // 2 - 1
-    assert {point for pair in pairs for point in pair} <= set(groups.lips_inner)
+    assert groups.mouth_corners in pairs
+    assert len(pairs) == len(groups.lips_inner) // 2 + 1
+    assert {point for pair in pairs for point in pair} <= set(groups.lips)
 
 
 def test_rotation_vectors_are_those_of_scipy():

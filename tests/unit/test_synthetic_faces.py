@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import face_toys
 import numpy as np
 import pytest
 import torch
 
+from metatalk.evaluate.fit_errors import in_picture, mesh_landmarks, skin_and_outline
+from metatalk.evaluate.truth import Truth
 from metatalk.landmarks.config import LandmarksConfig
+from metatalk.landmarks.points import point_groups
+from metatalk.morphable.lighting import sh_basis
 from metatalk.morphable.model import MorphableModel
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -93,8 +99,6 @@ def test_the_same_seed_acts_the_same(performance, model) -> None:
 
 def test_a_lamp_is_the_clamped_cosine_in_nine_numbers(performance) -> None:
     """Against quadrature over the sphere, which knows nothing of the formula."""
-    from metatalk.morphable.lighting import sh_basis
-
     number = np.arange(20000) + 0.5
     height, turn = 1 - 2 * number / 20000, np.pi * (1 + 5**0.5) * number
     flat = np.sqrt(1 - height**2)
@@ -106,8 +110,6 @@ def test_a_lamp_is_the_clamped_cosine_in_nine_numbers(performance) -> None:
 
 
 def test_light_leaves_the_face_visible(acting) -> None:
-    from metatalk.morphable.lighting import sh_basis
-
     facing = sh_basis(torch.tensor([0.0, 0.0, -1.0]))
     seen = (acting.lighting @ facing).numpy()
     assert seen.min() > 0.2
@@ -134,8 +136,6 @@ def test_a_film_shows_the_face_where_the_truth_says(tools, model, tmp_path) -> N
     """One small frame: skin at the true landmarks, and the same again from the store."""
     store = importlib.import_module("synthetic_faces.store")
     clip = importlib.import_module("synthetic_faces.clip")
-    from metatalk.evaluate.fit_errors import in_picture, mesh_landmarks
-
     recipe = store.Recipe(seed=3, spread=0.3, face_px=64, frames=12)
     person = store.keeper_of(model, recipe.seed, recipe.spread)
     filmed = store.open_clip(tmp_path, model, recipe, person)
@@ -155,3 +155,37 @@ def test_a_film_shows_the_face_where_the_truth_says(tools, model, tmp_path) -> N
     assert filmed.landmarks.has_face.all()
     apart = np.linalg.norm(filmed.landmarks.points[..., :2] - points, axis=-1).mean(1) / tall
     assert apart.max() < 0.06
+
+
+def test_an_embedding_is_learned_from_where_detections_are(tools, monkeypatch) -> None:
+    """Detections of other surface points than the embedded ones lead to those points."""
+    embedding = importlib.import_module("synthetic_faces.embedding")
+    clip = importlib.import_module("synthetic_faces.clip")
+    store = importlib.import_module("synthetic_faces.store")
+    model = face_toys.toy_model()
+    footage = face_toys.toy_clip(model, 12, torch.tensor([0.5, -0.5, 0.2]))
+    chance = torch.Generator().manual_seed(8)
+    elsewhere = replace(model, landmark_weights=_stirred(model.landmark_weights, chance))
+    never = np.zeros(len(footage.track), bool)
+    truth = Truth(footage.person, footage.track, face_toys.CAMERA, model.texture_mean, never, never)
+    seen = in_picture(truth, mesh_landmarks(elsewhere, truth))
+    points = np.concatenate([seen, np.zeros((*seen.shape[:2], 1))], -1).astype(np.float32)
+    landmarks = replace(footage.landmarks, points=points)
+    pictures = np.zeros((len(seen), 2, 2, 3), np.uint8)
+    recipe = store.Recipe(seed=0, spread=1.0, face_px=100, frames=len(seen))
+    filmed = store.Filmed(recipe, clip.SyntheticClip(pictures, 25.0, truth), landmarks)
+    monkeypatch.setattr(embedding, "DIVISIONS", 10)  # the toy's triangles are large
+    found = embedding.learn_embedding(model, [filmed])
+    wanted = mesh_landmarks(elsewhere, truth)[0].numpy()
+    shape = model.shape(footage.person.identity, footage.track.expression[0]).numpy()
+    corners = shape[model.triangles.numpy()[found.triangles]]
+    reached = (corners * found.weights[..., None]).sum(1)
+    skin, _ = skin_and_outline(point_groups("ibug68"))
+    apart = np.linalg.norm(reached - wanted, axis=-1)[skin]
+    before = np.linalg.norm(mesh_landmarks(model, truth)[0].numpy() - wanted, axis=-1)[skin]
+    assert np.median(apart) < 0.4 * np.median(before)
+
+
+def _stirred(weights: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
+    other = weights + 0.8 * torch.rand(weights.shape, generator=chance)
+    return other / other.sum(1, keepdim=True)

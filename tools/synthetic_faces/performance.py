@@ -23,7 +23,8 @@ CHANGING_SHARE = 0.4  # of the clips have light that changes
 VOWELS = ("aa", "AO", "ah", "E", "ih", "@", "ou")
 CONSONANTS = ("PP", "PP", "FF", "TH", "DD", "DD", "kk", "CH", "SS", "RR")
 PHONE_S = (0.06, 0.15)  # how long a sound lasts
-LOUDNESS = (0.8, 1.7)  # of a person, in the presenter's
+LOUDNESS = (0.8, 1.6)  # of a person, in the presenter's
+JAW = (0.35, 0.65)  # how far a person's jaw opens at the most
 # Units that colour speech: how far they go, and how many times a second they come.
 MANNER = {"mouthSmile": (0.5, 0.5), "mouthPress": (0.3, 0.3), "mouthFrown": (0.25, 0.3),
           "mouthDimple": (0.25, 0.3), "jawLeft": (0.12, 0.3), "jawRight": (0.12, 0.3),
@@ -119,6 +120,9 @@ def _mouth(
     times, looks = np.arange(frames) / RATE, _looks(frames, generator)
     loudness = generator.uniform(*LOUDNESS) * (1 + 0.3 * _wander(frames, 0.3, generator))
     spoken = blend_targets(looks, times) * loudness[:, None]
+    jaw = spoken[:, UNITS.index("jawOpen")]
+    jaw *= 1 + 0.4 * _wander(frames, 0.12, generator)
+    jaw *= generator.uniform(*JAW) / jaw.max()
     for unit, amounts in zip(UNITS, spoken.T, strict=True):
         _add(units, names, unit, amounts, generator)
     for unit, (size, rate_hz) in MANNER.items():

@@ -22,6 +22,12 @@ LIMIT = 2.5  # of the spread: the furthest that a coefficient goes
 GLOSS = 0.4  # of the presenter's: its highlights belong to its own lamps
 BEARD_SHARE = 0.4  # of the people
 BLOTCHES = 0.08  # standard deviations of the texture modes
+BROWS = ((70, 63, 105, 66, 107, 46, 53, 52, 65, 55),  # mediapipe's: upper line, lower line
+         (300, 293, 334, 296, 336, 276, 283, 282, 295, 285))  # fmt: skip
+BROW_LINES = ((52, -7.5), (46, -11.5), (37, -14), (26, -14), (13.5, -12.5),
+              (49, -5), (43, -8), (35, -9.5), (25, -9), (12, -6.5))  # fmt: skip
+BROW_SPREAD_MM = 1.5  # of how high people's brows are
+FRONT_MM = 40.0  # depth up to which skin belongs to the front of the head
 SOFT_PX = 8.0  # of the skin's maps: albedo is told as it is seen from where the vertices are
 
 
@@ -48,7 +54,7 @@ def draw_person(model: MorphableModel, spread: float, generator: np.random.Gener
     """
     values = generator.standard_normal(len(model.identity_basis)).clip(-LIMIT, LIMIT)
     identity = torch.from_numpy(spread * values).float()
-    scene = build_scene(model, identity)
+    scene = build_scene(_with_brows(model, generator), identity)
     scene = replace(scene, finer=straight_subdivision(scene.finer, len(model.mean)))
     albedo = scene.skin.albedo * _tone(generator) * _tint(model, scene, _blotches(model, generator))
     if generator.uniform() < BEARD_SHARE:
@@ -57,6 +63,26 @@ def draw_person(model: MorphableModel, spread: float, generator: np.random.Gener
     scene = replace(scene, skin=maps)
     texture = presenter_texture(scene)
     return Person(open_studio(scene), identity, texture, _albedo_at_vertices(model, scene))
+
+
+def _with_brows(model: MorphableModel, generator: np.random.Generator) -> MorphableModel:
+    """The model with the landmarks that brows are painted between on the ridge that units move.
+
+    They do not come from the embedding: what is learned about it from these pictures must not
+    have been put into them by itself.
+    """
+    inside = model.region_triangles("skin")
+    corners = model.mean[model.triangles[inside]].numpy()  # (F, 3, 3)
+    inside = inside[corners[..., 2].mean(1) < FRONT_MM]
+    centres = model.mean[model.triangles[inside]].mean(1).numpy()
+    places, weights = model.landmark_triangles.clone(), model.landmark_weights.clone()
+    lift = generator.normal(0, BROW_SPREAD_MM)
+    for side, numbers in ((-1.0, BROWS[0]), (1.0, BROWS[1])):
+        for number, (across, down) in zip(numbers, BROW_LINES, strict=True):
+            apart = np.hypot(centres[:, 0] - side * across, centres[:, 1] - down - lift)
+            places[number] = inside[int(apart.argmin())]
+            weights[number] = 1 / 3
+    return replace(model, landmark_triangles=places, landmark_weights=weights)
 
 
 def straight_subdivision(finer: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
@@ -82,7 +108,7 @@ def _blotches(model: MorphableModel, generator: np.random.Generator) -> Tensor:
     """
     grey = np.repeat(generator.standard_normal(len(model.texture_basis) // 3), 3)
     own = generator.standard_normal(len(model.texture_basis))
-    return torch.from_numpy(BLOTCHES * (grey + 0.3 * own)).float()
+    return torch.from_numpy(BLOTCHES * (grey + 0.15 * own)).float()
 
 
 def _tint(model: MorphableModel, scene: Scene, texture: Tensor) -> np.ndarray:

@@ -20,6 +20,8 @@ from synthetic_faces.person import Person
 
 FINER = 2  # pictures are drawn this much larger
 
+FOCAL_SHARE = (1.8, 6.5)  # focal length over the picture's side, at least and at most
+
 
 @dataclass(frozen=True, eq=False)
 class Optics:
@@ -40,7 +42,8 @@ def random_optics(size: int, room: np.ndarray, generator: np.random.Generator) -
         room: (h, w, 3) a background to begin with.
         generator: of random numbers.
     """
-    focal_px = generator.uniform(1.1, 2.2) * size
+    # Footage of talking heads is filmed from half a metre to two, and cut to the head later.
+    focal_px = np.exp(generator.uniform(*np.log(FOCAL_SHARE))) * size
     tinted = room * generator.uniform(0.5, 1.1) * (1 + 0.1 * generator.standard_normal(3))
     if generator.uniform() < 0.5:
         tinted = tinted[:, ::-1]
