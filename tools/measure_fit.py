@@ -21,7 +21,7 @@ import torch
 from synthetic_faces.embedding import describe_embedding, learn_embedding, save_embedding
 from synthetic_faces.footage import Footage, find_footage, open_footage, presenter_truth
 from synthetic_faces.sheets import write_sheet
-from synthetic_faces.store import Filmed, Recipe, keeper_of, open_clip
+from synthetic_faces.store import Filmed, Recipe, keeper_of, open_clip, with_true_landmarks
 
 from metatalk.config import load_config
 from metatalk.evaluate.fit_errors import FitErrors, measure_fit
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the first person")
     parser.add_argument("--spread", type=float, default=0.7, help="of the identity coefficients")
     parser.add_argument("--quick", action="store_true", help="40 frames, no presenter")
+    parser.add_argument("--true-landmarks", action="store_true", help="in place of detected ones")
     parser.add_argument("--prepare", action="store_true", help="make the clips, fit nothing")
     parser.add_argument("--embed", type=Path, help="learn where landmarks lie; fit nothing")
     parser.add_argument("--no-presenter", action="store_true", help="leave the presenter out")
@@ -127,6 +128,8 @@ def _synthetic(bench: Bench, options: argparse.Namespace) -> tuple[str, object]:
     columns: dict[str, list[FitErrors]] = defaultdict(list)
     values = []
     for filmed in _clips(bench.model, options):
+        if options.true_landmarks:
+            filmed = with_true_landmarks(bench.model, filmed)
         pictures = filmed.clip.pictures
         frames, height, width, _ = pictures.shape
         stills = (Still(number, picture) for number, picture in enumerate(pictures))

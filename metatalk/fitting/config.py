@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 from metatalk.errors import ConfigError
 
@@ -44,12 +43,11 @@ class FitConfig:
     rigid: PhaseConfig = PhaseConfig(steps=6, free=POSE)
     shape: PhaseConfig = PhaseConfig(steps=14, free=SHARED)
     photo: PhaseConfig = PhaseConfig(steps=12)  # albedo and light in turn
-    joint: PhaseConfig = PhaseConfig(steps=6, free=SHARED)
+    joint: PhaseConfig = PhaseConfig(steps=5, free=SHARED)
     frames: PhaseConfig = PhaseConfig(steps=7, free=FRAME)
     settle: PhaseConfig = PhaseConfig(steps=3, free=("expression",))  # under the smoothed pose
     face_model: str = "anny"
-    start: Literal["landmarks", "deep3d"] = "landmarks"  # where the first guess comes from
-    deep3d_checkpoint: str | None = None  # the network's file, for start=deep3d
+    deep3d_checkpoint: str | None = None  # a Deep3DFaceRecon network that makes the first guess
     keyframes: int = 32  # frames that share in finding identity, focal length and texture
     batch: int = 160  # frames solved at once: bounds the memory
     robust_mm: float = 4.0  # landmarks further off than this count less and less
@@ -80,8 +78,3 @@ class FitConfig:
             raise ConfigError("fit.keyframes and fit.batch must be at least 1")
         if min(self.distance_mm, self.focal_share, self.focal_prior) <= 0:
             raise ConfigError("fit.distance_mm, focal_share and focal_prior must be above 0")
-        if self.start == "deep3d" and self.deep3d_checkpoint is None:
-            raise ConfigError(
-                "fit.start=deep3d needs a checkpoint",
-                "name it with fit.deep3d_checkpoint=FILE, or use fit.start=landmarks",
-            )

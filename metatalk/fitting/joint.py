@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metatalk.fitting.config import FitConfig
 from metatalk.fitting.photometric import ColourSamples, solve_albedo, solve_light
-from metatalk.fitting.residuals import Residuals, Unknowns, by_projection, by_rotation
+from metatalk.fitting.residuals import Residuals, Unknowns, by_projection, by_rotation, chain
 from metatalk.fitting.solver import More
 from metatalk.fitting.windows import SIDE_PX, FaceWindows, read_pixels
 from metatalk.morphable.lighting import ambient_light, sh_basis, sh_slopes
@@ -23,7 +23,7 @@ from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.normals import vertex_normals
 from metatalk.render.rasterize import rasterize
 
-POINTS = 1200  # vertices whose colours are looked at, about
+POINTS = 800  # vertices whose colours are looked at, about
 COLOUR_SIGMA = 0.05  # a difference of colours that counts as much as one millimetre
 ROBUST_COLOUR = 0.12  # hands, highlights and shadows: colours further off count less
 OWN_ALBEDO = 3.0  # weight of the texture basis's albedo against the vertex's own, in keyframes
@@ -164,9 +164,9 @@ def _rows(
     by_point = -steepness @ by_projection(flat, depth, state.focal_px)  # (N, K, 3, 3)
     turn = by_rotation(by_point, view.turned) + by_rotation(by_normal, view.normals)
     by_model, bend = by_point @ state.rotation[:, None], by_normal @ state.rotation[:, None]
-    faces = by_model @ model.expression_basis[:, vertices].permute(1, 2, 0)
-    people = by_model @ model.identity_basis[:, vertices].permute(1, 2, 0)
-    people = people + bend @ bends.permute(1, 2, 0)
+    faces = chain(by_model, model.expression_basis[:, vertices].transpose(0, 1))
+    people = chain(by_model, model.identity_basis[:, vertices].transpose(0, 1))
+    people = people + chain(bend, bends.transpose(0, 1))
     focal = -steepness @ (state.focal_px * flat).unsqueeze(-1)
     robust = 1.0 / (1.0 + (error.abs().amax(-1) / ROBUST_COLOUR) ** 2)
     share = config.colour_weight / (3.0 * view.weights.sum(1, keepdim=True).clamp_min(1.0))

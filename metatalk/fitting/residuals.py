@@ -222,15 +222,23 @@ def _columns(
     by_point = by_projection(flat, depth, state.focal_px * scale)  # (T, L, 2, 3)
     by_model = by_point @ state.rotation[:, None]  # (T, L, 2, 3), derivative by model point
     pose = torch.cat((by_rotation(by_point, turned), by_point), -1)  # (T, L, 2, 6)
-    faces = pose[..., :0] if expression is None else _through(by_model, expression)
+    faces = pose[..., :0] if expression is None else chain(by_model, expression)
     if identity is None:
         return offset, pose, faces, pose[..., :0]
     focal = (state.focal_px * scale * flat).unsqueeze(-1)
-    return offset, pose, faces, torch.cat((_through(by_model, identity), focal), -1)
+    return offset, pose, faces, torch.cat((chain(by_model, identity), focal), -1)
 
 
-def _through(by_model: Tensor, basis: Tensor) -> Tensor:
-    """(T, L, 2, 3) derivatives by points and a basis, alike for all frames or not, chained."""
+def chain(by_model: Tensor, basis: Tensor) -> Tensor:
+    """Chain derivatives by points with a basis.
+
+    Args:
+        by_model: (T, L, K, 3) derivatives of K values by a point in the model's frame.
+        basis: (L, N, 3), or (T, L, N, 3) where frames differ: the points' by N coefficients.
+
+    Returns:
+        (T, L, K, N).
+    """
     if basis.dim() == 4:
         return by_model @ basis.mT
     return torch.einsum("tlki,lni->tlkn", by_model, basis)  # far quicker than broadcasting

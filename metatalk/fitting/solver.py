@@ -20,6 +20,8 @@ FURTHEST_MODE = 3.0  # standard deviations within which statistical modes stay
 LENIENCE = 3.0  # how much further off landmarks may be at first: a lid that has yet to close is
 FOCAL_WEIGHT = 20.0  # of the prior on distance, a frame
 
+POSE_COLUMNS = (("rotation", slice(0, 3)), ("translation", slice(3, 6)))
+
 More = Callable[[Unknowns], Residuals]  # further residuals of the same frames and unknowns
 
 
@@ -121,12 +123,13 @@ def _own_columns(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives, prior curvature and prior slope of what each frame has to itself."""
     columns, curvatures, slopes = [], [], []
-    for unknown, part in (("rotation", slice(0, 3)), ("translation", slice(3, 6))):
-        if unknown in phase.free:
-            columns.append(found.pose[..., part])
-            nothing = found.pose.new_zeros(len(found.pose), 3)
-            curvatures.append(nothing)
-            slopes.append(nothing)
+    moved = [part for name, part in POSE_COLUMNS if name in phase.free]
+    if moved:
+        pose = found.pose if len(moved) == len(POSE_COLUMNS) else found.pose[..., moved[0]]
+        nothing = pose.new_zeros(len(pose), pose.shape[-1])
+        columns.append(pose)
+        curvatures.append(nothing)
+        slopes.append(nothing)
     if "expression" in phase.free:
         columns.append(found.expression)
         curvature, slope = expression_prior(

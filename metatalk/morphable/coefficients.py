@@ -13,6 +13,8 @@ from metatalk.errors import ShapeError
 from metatalk.morphable.camera import Camera
 from metatalk.shapes import check_shape
 
+TRUSTED = 0.2  # least confidence: a third of the face seen, or landmarks 4 mm off
+
 
 @dataclass(frozen=True, eq=False)
 class PersonCoefficients:
@@ -50,6 +52,14 @@ class TrackCoefficients:
     def has_face(self) -> Tensor:
         """(T,) bool: frames in which a face was fitted."""
         return self.confidence > 0
+
+    @property
+    def is_trusted(self) -> Tensor:
+        """(T,) bool: frames whose fit is good enough to be learned from and painted over.
+
+        The others show no face, or one that something hides or that the landmarks miss.
+        """
+        return self.confidence >= TRUSTED
 
     def with_expression(self, expression: Tensor) -> TrackCoefficients:
         """The same head under the same light, saying something else."""

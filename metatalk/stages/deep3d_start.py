@@ -29,13 +29,13 @@ def checkpoint_source(config: FitConfig) -> Path | None:
     Raises:
         MissingAssetError: there is no such file.
     """
-    if config.start != "deep3d" or config.deep3d_checkpoint is None:
+    if config.deep3d_checkpoint is None:
         return None
     path = Path(config.deep3d_checkpoint)
     if not path.is_file():
         raise MissingAssetError(
             f"there is no Deep3DFaceRecon checkpoint at {path}",
-            "check fit.deep3d_checkpoint, or use fit.start=landmarks",
+            "check fit.deep3d_checkpoint, or set it to null to begin with the landmarks",
         )
     return path
 

@@ -232,7 +232,7 @@ def _perform(
         rest = space.mouth_to_expression(network.rest.numpy()[None])[0]
         shown = drawn_expression(shown, edits, seconds, names, space, rest)
     strength = presence(
-        footage.track.has_face.numpy(), footage.landmarks.shots, config.drive.fade_frames
+        footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
     )
     return Performance(plan.frames, torch.from_numpy(shown), strength[plan.frames])
 

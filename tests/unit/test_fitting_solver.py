@@ -212,8 +212,8 @@ def test_settings_are_checked():
         PhaseConfig(steps=-1)
     with pytest.raises(ConfigError, match="gravity"):
         PhaseConfig(1, ("gravity",))
-    with pytest.raises(ConfigError, match="checkpoint"):
-        FitConfig(start="deep3d")
+    with pytest.raises(ConfigError, match="distance_mm"):
+        FitConfig(distance_mm=0.0)
     with pytest.raises(ConfigError, match=r"fit\.sparsity"):
         FitConfig(sparsity=-1.0)
     with pytest.raises(ConfigError, match="batch"):

@@ -9,7 +9,7 @@ import torch
 from demo_presenter.head import PLACE, Scene
 from metatalk.morphable.model import MorphableModel
 
-SEED, SPREAD = 6, 0.32 # a face near the average
+SEED, SPREAD = 6, 0.32  # a face near the average
 DAMPING = 5e-4  # keeps modes that the skin does not need at rest
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from metatalk.evaluate.fit_errors import in_picture, mesh_landmarks
 from metatalk.evaluate.truth import Truth
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.track import LandmarkTrack, track_landmarks
 from metatalk.morphable.coefficients import load_coefficients, save_coefficients
 from metatalk.morphable.model import MorphableModel
+from metatalk.morphable.pose import transform_points
 from metatalk.stages.artefacts import load_landmarks, save_landmarks
 from synthetic_faces.clip import REVISION, SyntheticClip, make_clip, make_person
 from synthetic_faces.person import Person
@@ -74,6 +76,23 @@ def known_landmarks(place: Path, pictures: np.ndarray, rate: float) -> LandmarkT
     if not path.exists():
         save_landmarks(path, track_landmarks(iter(pictures), rate, LandmarksConfig()))
     return load_landmarks(path)
+
+
+def with_true_landmarks(model: MorphableModel, filmed: Filmed) -> Filmed:
+    """The same clip as a detector without any error would see it."""
+    truth = filmed.clip.truth
+    points = mesh_landmarks(model, truth)
+    placed = transform_points(points, truth.track.rotation, truth.track.translation).numpy()
+    middle = truth.track.translation.numpy()[:, None, 2:]
+    depth_px = (placed[..., 2:] - middle) * truth.camera.focal_px / middle
+    seen = np.concatenate([in_picture(truth, points), depth_px], -1).astype(np.float32)
+    landmarks = replace(
+        filmed.landmarks,
+        points=seen,
+        confidence=np.ones(len(seen), np.float32),
+        state=np.ones(len(seen), np.uint8),
+    )
+    return replace(filmed, landmarks=landmarks)
 
 
 def keeper_of(model: MorphableModel, seed: int, spread: float) -> Callable[[], Person]:
