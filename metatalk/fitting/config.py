@@ -40,12 +40,12 @@ class FitConfig:
     with landmarks and colours at once, then `rigid`, `frames` and `settle` on every frame.
     """
 
-    rigid: PhaseConfig = PhaseConfig(steps=6, free=POSE)
+    rigid: PhaseConfig = PhaseConfig(steps=5, free=POSE)
     shape: PhaseConfig = PhaseConfig(steps=14, free=SHARED)
-    photo: PhaseConfig = PhaseConfig(steps=12)  # albedo and light in turn
+    photo: PhaseConfig = PhaseConfig(steps=8)  # albedo and light in turn
     joint: PhaseConfig = PhaseConfig(steps=5, free=SHARED)
-    frames: PhaseConfig = PhaseConfig(steps=7, free=FRAME)
-    settle: PhaseConfig = PhaseConfig(steps=3, free=("expression",))  # under the smoothed pose
+    frames: PhaseConfig = PhaseConfig(steps=6, free=FRAME)
+    settle: PhaseConfig = PhaseConfig(steps=2, free=("expression",))  # under the smoothed pose
     face_model: str = "anny"
     deep3d_checkpoint: str | None = None  # a Deep3DFaceRecon network that makes the first guess
     keyframes: int = 32  # frames that share in finding identity, focal length and texture

@@ -98,24 +98,29 @@ def _step(problem: Problem, state: Unknowns, phase: PhaseConfig, found: Residual
     own, own_prior, own_pull = _own_columns(problem, state, phase, found)
     hessian = own.mT @ own + torch.diag_embed(own_prior + DAMPING)  # (T, N, N)
     slope = torch.einsum("trn,tr->tn", own, found.values) + own_pull  # (T, N)
+    factor = _factor(hessian)
+    step = -_divide(slope.unsqueeze(-1), factor).squeeze(-1)
     if not found.shared.shape[-1]:
-        return _apply_own(problem, state, phase, _solve(hessian, slope))
+        return _apply_own(problem, state, phase, step)
     common, common_prior, common_pull = _shared_columns(problem, state, phase, found)
     cross = own.mT @ common  # (T, N, S)
-    eliminated = torch.linalg.solve(hessian.double(), cross.double()).to(cross.dtype)
+    eliminated = _divide(cross, factor)
     hessian_s = (common.mT @ common - cross.mT @ eliminated).sum(0) + torch.diag(common_prior)
     slope_s = torch.einsum("trs,tr->s", common, found.values) + common_pull
     slope_s = slope_s - torch.einsum("tns,tn->s", eliminated, slope)
     hessian_s.diagonal().add_(DAMPING)
-    step_s = _solve(hessian_s[None], slope_s[None])[0]
-    step = _solve(hessian, slope) - torch.einsum("tns,s->tn", eliminated, step_s)
+    step_s = -_divide(slope_s[None, :, None], _factor(hessian_s[None]))[0, :, 0]
+    step = step - torch.einsum("tns,s->tn", eliminated, step_s)
     return _apply_own(problem, _apply_shared(problem, state, phase, step_s), phase, step)
 
 
-def _solve(hessian: Tensor, slope: Tensor) -> Tensor:
-    """The step down: double precision, for the scales of the unknowns differ a thousandfold."""
-    factor = torch.linalg.cholesky(hessian.double())
-    return -torch.cholesky_solve(slope.double().unsqueeze(-1), factor).squeeze(-1).to(slope.dtype)
+def _factor(hessian: Tensor) -> Tensor:
+    """Cholesky in double precision, for the scales of the unknowns differ a thousandfold."""
+    return torch.linalg.cholesky(hessian.double())
+
+
+def _divide(right: Tensor, factor: Tensor) -> Tensor:
+    return torch.cholesky_solve(right.double(), factor).to(right.dtype)
 
 
 def _own_columns(

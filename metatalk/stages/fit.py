@@ -15,7 +15,7 @@ from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import load_coefficients, save_coefficients
 from metatalk.stages.artefacts import load_index, load_landmarks
 from metatalk.stages.deep3d_start import guess_start
-from metatalk.stages.device import choose_device
+from metatalk.stages.device import choose_device, one_thread
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.stage import Progress, Stage
 from metatalk.workspace.manifest import Metrics
@@ -44,7 +44,10 @@ def compute(
         clip, network = inputs["clip"], inputs["deep3d"]
         start = guess_start(network, clip, index, model, points, size, config, where).to(where)
     pictures, rate = read_pictures(inputs["clip"]), float(index.rate)
-    found = reconstruct(model, points, pictures, size, rate, config, person, progress, where, start)
+    with one_thread():
+        found = reconstruct(
+            model, points, pictures, size, rate, config, person, progress, where, start
+        )
     save_coefficients(out / FILE, found.person, found.track, found.camera)
     np.savez(
         out / "errors.npz",
