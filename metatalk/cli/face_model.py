@@ -26,6 +26,7 @@ def list_models(verbose: Verbose = 0, as_json: Json = False) -> None:
     terminal.set_up_logging(verbose)
     from metatalk.landmarks.config import LandmarksConfig
     from metatalk.stages.face_model import list_face_models
+    from metatalk.stages.model_sources import how_to_bring
 
     found = list_face_models(LandmarksConfig())
     if as_json:
@@ -36,9 +37,14 @@ def list_models(verbose: Verbose = 0, as_json: Json = False) -> None:
         table.add_column(title, overflow="fold")
     for model in found:
         where = f"[green]yes[/] {escape(model.where)}" if model.found else "no"
-        told = where if model.found else f"no; from {escape(model.origin)}"
+        wrong = f" ({escape(model.where)})" if model.where else ""
+        told = where if model.found else f"no{wrong}; from {escape(model.origin)}"
         table.add_row(model.name, told, escape(model.sizes), escape(model.terms))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print()
+    for line in how_to_bring():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @models.command("import")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,8 @@ from metatalk.config import Config
 from metatalk.errors import ConfigError
 
 _COEFFICIENTS = ".npz"
+_CURVES = (".csv", ".json")
+_DRAWING = ("render.", "fit.face_model=", "landmarks.detector=")  # what pictures depend on
 
 
 def _taken(what: str) -> typer.models.OptionInfo:
@@ -42,7 +45,7 @@ def render(
     words: Words = None,
     *,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--output", "-o", help="A video, or a folder for stills.", metavar="OUT"),
     ] = None,
     layers: Annotated[
@@ -60,7 +63,8 @@ def render(
         str | None, typer.Option(help="Some frames only, from 0.", metavar="FIRST-LAST")
     ] = None,
     fps: Annotated[
-        str | None, typer.Option(help="Frames a second, where nothing tells.", metavar="RATE")
+        str | None,
+        typer.Option(help="Play every frame at this rate, not the clip's.", metavar="RATE"),
     ] = None,
     expression: Annotated[Path | None, _taken("expression")] = None,
     identity: Annotated[Path | None, _taken("shape of the head")] = None,
@@ -81,6 +85,7 @@ def render(
 ) -> None:
     """Draw the fitted head in DIR, or run the stages of training up to render on CLIP."""
     terminal.set_up_logging(verbose)
+    _require_name(output)
     parts = {
         "expression": expression, "identity": identity, "pose": pose, "light": light,
         "texture": texture,
@@ -91,18 +96,41 @@ def render(
     chosen = settings(preset, config, with_face(words, face), home)
     if output is None and not is_clip:
         raise ConfigError("nowhere to draw to", "give -o OUT.mp4, or -o FOLDER for stills")
+    if not is_clip:
+        _refuse_idle(words, {"--rerun": rerun, "--face": face, "--consent": consent})
     if is_clip:
         train_up_to(source, home, chosen, rerun, "render", consent, as_json)
     if output is not None:
         drawn = _draw(
-            home, given, output, layers, over, footage, stills, frames, fps, chosen, as_json
+            home, given, Path(output), layers, over, footage, stills, frames, fps, chosen, as_json
         )
         if not (is_clip and as_json):  # one document is enough: that of the stages
             terminal.show_values(drawn, as_json)
 
 
+def _require_name(output: str | None) -> None:
+    """An empty name, as of a variable that is not set, would be this folder's."""
+    if output is not None and not output.strip():
+        raise ConfigError("-o is empty", "give -o OUT.mp4, or -o FOLDER for stills")
+
+
+def _refuse_idle(words: list[str] | None, options: Mapping[str, object]) -> None:
+    """Refuse what only matters while a clip is fitted, and would be passed over in silence."""
+    idle = [name for name, value in options.items() if value not in (None, [])]
+    idle += [word for word in words or [] if not word.startswith(_DRAWING)]
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)}: for fitting a clip, and nothing is fitted here",
+            "leave it out, or fit: metatalk render CLIP --actor DIR",
+        )
+
+
 def _home(source: Path, actor: Path | None, is_clip: bool) -> Path:
     """Where the fit is, or will be."""
+    if source.is_file() and source.suffix.lower() in _CURVES:
+        from metatalk.stages.sources import curves_are_no_fit
+
+        raise curves_are_no_fit(source)
     if is_clip:
         if actor is None:
             raise ConfigError(

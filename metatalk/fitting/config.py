@@ -35,9 +35,10 @@ SHARED = (*FRAME, "identity", "focal")
 class FitConfig:
     """The schedule and the weights of the fit; errors are measured in millimetres on the face.
 
-    The phases run in this order: `rigid` and `shape` on the keyframes, `rigid` and `frames` on
-    the frames in which light is measured, `photo` on their colours, `joint` on the keyframes
-    with landmarks and colours at once, then `rigid`, `frames` and `settle` on every frame.
+    The phases run in this order: `rigid` and `shape` on the keyframes; `rigid` and `frames` on
+    the frames in which light is measured, whose colours are then read; `joint` on the keyframes
+    with landmarks and colours at once; `rigid`, `frames` and `settle` on every frame; `photo` on
+    the colours, as they were read.
     """
 
     rigid: PhaseConfig = PhaseConfig(steps=5, free=POSE)
@@ -76,5 +77,15 @@ class FitConfig:
                 raise ConfigError(f"fit.{field.name} is {value}, but cannot be negative")
         if self.keyframes < 1 or self.batch < 1:
             raise ConfigError("fit.keyframes and fit.batch must be at least 1")
-        if min(self.distance_mm, self.focal_share, self.focal_prior) <= 0:
-            raise ConfigError("fit.distance_mm, focal_share and focal_prior must be above 0")
+        for name in ("distance_mm", "focal_share", "focal_prior", "robust_mm", "light_rate_hz"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"fit.{name} must be above 0")
+        for name in ("rigid", "shape", "joint", "frames", "settle"):
+            phase = getattr(self, name)
+            if phase.steps and not set(phase.free) & set(FRAME):
+                raise ConfigError(
+                    f"fit.{name} frees nothing that a frame has to itself",
+                    f"let fit.{name}.free hold one of {', '.join(FRAME)}, or set its steps to 0",
+                )
+        if self.photo.free:
+            raise ConfigError("fit.photo solves albedo and light, and has nothing to free")

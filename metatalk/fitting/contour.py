@@ -85,6 +85,8 @@ def trace_contour(model: MorphableModel, groups: PointGroups) -> Contour:
     normals = _at(vertex_normals(model.mean, model.triangles), model, triangles, weights)
     picked = _tracks(model, landmarks, samples, normals)  # (C, K) numbers of samples
     corners, share = model.triangles[triangles[picked]], weights[picked].unsqueeze(-1)
+    corners[:, 0] = model.triangles[model.landmark_triangles[landmarks]]  # the landmark itself
+    share[:, 0, :, 0] = model.landmark_weights[landmarks]
     take = lambda basis: (basis[..., corners, :] * share).sum(-2)  # noqa: E731
     return Contour(
         landmarks,

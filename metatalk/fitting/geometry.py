@@ -14,12 +14,13 @@ from metatalk.fitting.config import FitConfig
 from metatalk.fitting.keyframes import choose_keyframes
 from metatalk.fitting.residuals import Unknowns, landmark_basis
 from metatalk.fitting.smoothing import Runs, filled, smooth, unwrap
-from metatalk.fitting.solver import Problem, landmark_error_mm, solve
+from metatalk.fitting.solver import LENIENCE, Problem, landmark_error_mm, solve
 from metatalk.landmarks.points import point_groups
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.model import MorphableModel
 from metatalk.morphable.pose import euler_to_matrix, matrix_to_euler
 
+SURE_SHARE = 0.7  # of the usual confidence that a keyframe's landmarks must have
 NEIGHBOURS_S = 0.04  # width of the filter that says what a frame's neighbours suggest
 
 Report = Callable[[int, int], None]
@@ -64,7 +65,7 @@ def prepare_clip(
     """Gather what the fit of one clip needs, and choose its keyframes.
 
     Args:
-        model: a face model with these landmarks embedded.
+        model: a face model with these landmarks embedded; on the CPU.
         landmarks: of every frame.
         size: width and height of the picture, pixels.
         rate: frames a second.
@@ -91,7 +92,9 @@ def prepare_clip(
         config,
         identity_known=known,
     )
-    sure = usable & (landmarks.state == 1)
+    # What is farthest from all others may be an accident: a frame the detector doubts is none.
+    typical = float(np.median(landmarks.confidence[usable]))
+    sure = usable & (landmarks.state == 1) & (landmarks.confidence >= SURE_SHARE * typical)
     keyframes = choose_keyframes(
         landmarks.points[..., :2], sure if sure.any() else usable, config.keyframes
     )
@@ -111,8 +114,12 @@ def fit_shared(
     Returns:
         The keyframes' state, with the clip's identity and focal length.
     """
-    state = align_keyframes(clip, identity) if start is None else start
-    return solve(clip.problem.take(clip.keyframes), state, clip.config.shape)
+    if start is None:
+        state = align_keyframes(clip, identity)
+    else:
+        state = start if identity is None else replace(start, identity=identity.to(start.identity))
+    part = clip.problem.take(clip.keyframes)
+    return solve(part, state, clip.config.shape, lenience=LENIENCE)
 
 
 def align_keyframes(clip: Clip, identity: Tensor | None = None) -> Unknowns:
@@ -131,7 +138,7 @@ def align_keyframes(clip: Clip, identity: Tensor | None = None) -> Unknowns:
     state = first_guess(clip, clip.keyframes, who, focal)
     focal = focal * (config.distance_mm / state.translation[:, 2].median()).sqrt()
     guess = first_guess(clip, clip.keyframes, who, focal)
-    return solve(clip.problem.take(clip.keyframes), guess, config.rigid)
+    return solve(clip.problem.take(clip.keyframes), guess, config.rigid, lenience=LENIENCE)
 
 
 def first_guess(clip: Clip, frames: np.ndarray, identity: Tensor, focal_px: Tensor) -> Unknowns:
@@ -185,8 +192,8 @@ def fit_frames(
     for batch in batches:
         part = clip.problem.take(batch)
         guess = first_guess(clip, batch, shared.identity, shared.focal_px)
-        guess = solve(part, guess, clip.config.rigid)
-        parts.append(solve(part, guess, clip.config.frames))
+        guess = solve(part, guess, clip.config.rigid, lenience=LENIENCE)
+        parts.append(solve(part, guess, clip.config.frames, lenience=LENIENCE))
         report(len(parts), len(batches))
     return parts
 

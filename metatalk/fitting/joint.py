@@ -58,6 +58,9 @@ def colour_term(
     Returns:
         A function from a state to its residuals. Each call also improves albedo and light,
         which it keeps for the next.
+
+    Departs: an expression moves the skin under the picture but does not turn its normals, which
+        identity and pose do.
     """
     vertices = _looked_at(model)
     bends = _bends(model, start.identity, vertices)
@@ -112,11 +115,13 @@ def _look(
     shape = model.shape(state.identity, state.expression)
     turned = shape @ state.rotation.mT
     points = turned + state.translation[:, None]
-    pixels = windows.place(state.focal_px * points[..., :2] / points[..., 2:] + centre)
+    in_frame = state.focal_px * points[..., :2] / points[..., 2:] + centre
+    pixels = windows.place(in_frame)
+    shown = ((in_frame > 0.5) & (in_frame < 2.0 * centre - 0.5)).all(-1)[:, vertices]
     normals = vertex_normals(turned, model.triangles)[:, vertices]
     seen = _seen(model, points, pixels, vertices)
     facing = -normals[..., 2]
-    weights = seen * torch.where(facing > LEAST_FACING, facing, torch.zeros_like(facing))
+    weights = seen * shown * torch.where(facing > LEAST_FACING, facing, torch.zeros_like(facing))
     return _View(turned[:, vertices], points[:, vertices], normals, pixels[:, vertices], weights)
 
 

@@ -21,6 +21,8 @@ from metatalk.shapes import check_shape
 
 LIGHT_PRIOR = 0.02  # share of the data's weight that pulls light to its neighbour or to ambient
 ALBEDO_PRIOR = 0.004  # per squared standard deviation and observed vertex
+ALBEDO_SPREAD = 0.12  # of a mode of the default texture basis
+LEAST_RIDGE = 1e-6
 ROBUST_COLOUR = 0.12  # shadows, highlights and hands: colours further off count less
 BATCH_FRAMES = 64  # looked at together: intermediates hold 27 numbers a vertex and frame
 
@@ -34,6 +36,13 @@ class ColourSamples:
     colours: Tensor  # (N, K, 3) RGB in [0, 1]
     normals: Tensor  # (N, K, 3) camera frame
     weights: Tensor  # (N, K) 0 where hidden or outside the picture
+
+    def take(self, rows: np.ndarray) -> ColourSamples:
+        """The samples of some frames, each once, by their ascending rows."""
+        at = np.unique(rows)
+        return ColourSamples(
+            self.frames[at], self.vertices, self.colours[at], self.normals[at], self.weights[at]
+        )
 
     def __post_init__(self) -> None:
         sizes = check_shape("colours", self.colours, "N K 3")
@@ -105,8 +114,15 @@ def fit_light(model: MorphableModel, samples: ColourSamples, texture: Tensor) ->
     return lighting
 
 
-def _batches(samples: ColourSamples) -> Iterator[tuple[slice, ColourSamples, Tensor]]:
-    """Runs of B frames: their rows, their samples and their (B, K, 9) SH basis."""
+def batches(samples: ColourSamples) -> Iterator[tuple[slice, ColourSamples, Tensor]]:
+    """Go through samples some frames at a time.
+
+    Args:
+        samples: of N frames.
+
+    Yields:
+        Runs of B frames: their rows, their samples and their (B, K, 9) SH basis.
+    """
     for first in range(0, len(samples.frames), BATCH_FRAMES):
         rows = slice(first, first + BATCH_FRAMES)
         part = ColourSamples(
@@ -139,7 +155,7 @@ def solve_light(samples: ColourSamples, albedo: Tensor, before: Tensor) -> Tenso
     count = len(samples.frames)
     gram = albedo.new_empty(count, 3, BANDS, BANDS)
     right = albedo.new_empty(count, 3, BANDS)
-    for rows, part, basis in _batches(samples):
+    for rows, part, basis in batches(samples):
         predicted = albedo * torch.einsum("nkb,ncb->nkc", basis, before[rows])
         weights = _robust_weights(part, predicted)
         lit = torch.einsum("kc,nkb->nckb", albedo, basis)  # (B, 3, K, 9)
@@ -170,7 +186,7 @@ def solve_albedo(
         (X,) texture coefficients.
     """
     mass, seen = torch.zeros_like(albedo), torch.zeros_like(albedo)  # (K, 3)
-    for rows, part, basis in _batches(samples):
+    for rows, part, basis in batches(samples):
         shading = torch.einsum("nkb,ncb->nkc", basis, lighting[rows])
         weights = _robust_weights(part, albedo * shading)[..., None] * shading  # (B, K, 3)
         mass = mass + (weights * shading).sum(0)
@@ -179,5 +195,6 @@ def solve_albedo(
     modes = model.texture_basis[:, samples.vertices]  # (X, K, 3)
     gram = torch.einsum("xkc,kc,ykc->xy", modes, mass, modes)
     right = torch.einsum("xkc,kc->x", modes, wanted)
-    ridge = ALBEDO_PRIOR * mass.sum() * 0.12**2
+    # Where nothing is seen the prior alone must still have an answer.
+    ridge = (ALBEDO_PRIOR * mass.sum() * ALBEDO_SPREAD**2).clamp_min(LEAST_RIDGE)
     return torch.linalg.solve(gram + ridge * torch.eye(len(gram), device=gram.device), right)

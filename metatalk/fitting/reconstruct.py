@@ -85,7 +85,7 @@ def reconstruct(
     """Fit person, expression, pose, albedo and light to one clip.
 
     Args:
-        model: the face model, with the landmarks' layout embedded.
+        model: the face model, with the landmarks' layout embedded; on the CPU.
         landmarks: of every frame.
         pictures: the clip's frames in order; they are gone through once.
         size: width and height in pixels.
@@ -106,8 +106,8 @@ def reconstruct(
         least squares in place of a network trained for each clip.
     """
     total = len(landmarks)
-    model = model.to(device)
     clip = prepare_clip(model, landmarks, size, rate, config, person is not None, device)
+    model = model.to(device)
     shared = fit_shared(clip, None if person is None else person.identity, start)
     seen = _look_through(model, clip, shared, pictures, lambda n: report(n // 2, total))
     if seen.windows is not None:
@@ -133,7 +133,7 @@ def reconstruct(
 
 def light_frames(landmarks: LandmarkTrack, rate: float, config: FitConfig) -> np.ndarray:
     """(N,) frames in which light is measured: evenly, and at least one in each run of faces."""
-    step = max(1, round(rate / max(config.light_rate_hz, 1e-3)))
+    step = max(1, round(rate / config.light_rate_hz))
     runs = [np.arange(a + min(step, b - a) // 2, b, step) for a, b in landmarks.runs()]
     return np.concatenate(runs)
 

@@ -96,7 +96,7 @@ def landmark_basis(model: MorphableModel, config: FitConfig) -> LandmarkBasis:
     """Gather what the fit needs of a face model with embedded landmarks.
 
     Args:
-        model: a face model whose landmarks are embedded.
+        model: a face model whose landmarks are embedded; on the CPU.
         config: the weights.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt over all frames at once, the shared unknowns by Schur's complement."""
+"""Damped Gauss-Newton over all frames at once, the shared unknowns by Schur's complement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_TURN_RAD = 0.35  # a step turns the head no further than this
 MAX_ZOOM = 0.3  # nor changes the logarithm of the focal length by more
 NEAREST_MM = 120.0
 FURTHEST_MODE = 3.0  # standard deviations within which statistical modes stay
-LENIENCE = 3.0  # how much further off landmarks may be at first: a lid that has yet to close is
+LENIENCE = 3.0  # of the phases that begin far off: a lid that has yet to close is no outlier
 FOCAL_WEIGHT = 20.0  # of the prior on distance, a frame
 
 POSE_COLUMNS = (("rotation", slice(0, 3)), ("translation", slice(3, 6)))
@@ -53,15 +53,20 @@ class Problem:
 
 
 def solve(
-    problem: Problem, state: Unknowns, phase: PhaseConfig, more: More | None = None
+    problem: Problem,
+    state: Unknowns,
+    phase: PhaseConfig,
+    more: More | None = None,
+    lenience: float = 0.0,
 ) -> Unknowns:
-    """Improve a state by damped Gauss-Newton steps, lenient at first towards what is far off.
+    """Improve a state by damped Gauss-Newton steps.
 
     Args:
         problem: landmarks and weights of T frames.
         state: where to start.
         phase: what may change, and how many steps to take.
         more: residuals beside the landmarks', evaluated anew in each step.
+        lenience: how much further off landmarks may be in the first step, falling to nothing.
 
     Returns:
         The state after the last step.
@@ -76,7 +81,7 @@ def solve(
             state,
             problem.targets,
             problem.centre,
-            problem.config.robust_mm * (1.0 + LENIENCE * (1.0 - step / max(phase.steps - 1, 1))),
+            problem.config.robust_mm * (1.0 + lenience * (1.0 - step / max(phase.steps - 1, 1))),
             shared,
             faces,
         )

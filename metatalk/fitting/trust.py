@@ -8,17 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metatalk.fitting.photometric import ColourSamples
+from metatalk.fitting.photometric import ColourSamples, batches
 from metatalk.fitting.smoothing import spread
 from metatalk.landmarks.track import LandmarkTrack
-from metatalk.morphable.lighting import sh_basis
 from metatalk.morphable.model import MorphableModel
 from metatalk.shapes import check_shape
 
 GOOD_ERROR_MM = 2.0  # mean landmark error at which the confidence has fallen to a half
+MOST_FRAMES = 400  # that tell what is usual: enough for a median, and no burden on the memory
 STRANGE = 3.5  # spreads from the usual colour at which a pixel no longer shows the face
 LEAST_SPREAD = 0.03  # of a colour: what noise and the light's coarse model leave anyway
-LEAST_SHARE = 0.5  # share of the face that must be seen for a confidence of one half
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +59,28 @@ def measure_trust(
         The trust.
     """
     albedo = model.albedo(texture)[samples.vertices]
-    shaded = albedo * torch.einsum("nkb,ncb->nkc", sh_basis(samples.normals), lighting)
-    error = samples.colours - shaded  # (N, K, 3)
-    usual, spread_of = _usual(error, samples.weights)
-    away = ((error - usual).abs() / spread_of).amax(-1)
-    mass = samples.weights.sum(1).clamp_min(1e-6)
-    share = ((away < STRANGE) * samples.weights).sum(1) / mass
-    level = (error.abs().mean(-1) * samples.weights).sum(1) / mass
-    measured = torch.stack((share, level), 1).cpu().numpy()
+    some = samples.take(np.linspace(0, len(samples.frames) - 1, MOST_FRAMES).astype(int))
+    rows = np.searchsorted(samples.frames, some.frames)
+    seen = torch.cat([
+        part.colours - albedo * torch.einsum("nkb,ncb->nkc", basis, lighting[rows][at])
+        for at, part, basis in batches(some)
+    ])  # fmt: skip
+    usual, spread_of = _usual(seen, some.weights)
+    measured = np.empty((len(samples.frames), 2), np.float32)
+    for at, part, basis in batches(samples):
+        error = part.colours - albedo * torch.einsum("nkb,ncb->nkc", basis, lighting[at])
+        measured[at] = _judge(error, part.weights, usual, spread_of).cpu().numpy()
     each = spread(measured, samples.frames, landmarks.shots, len(landmarks))
     return Trust(_confidence(error_mm, each[:, 0], landmarks), each[:, 1], each[:, 0])
+
+
+def _judge(error: Tensor, weights: Tensor, usual: Tensor, spread_of: Tensor) -> Tensor:
+    """(B, 2) share of the face that looks as usual, and mean difference of colours."""
+    away = ((error - usual).abs() / spread_of).amax(-1)
+    mass = weights.sum(1).clamp_min(1e-6)
+    share = ((away < STRANGE) * weights).sum(1) / mass
+    level = (error.abs().mean(-1) * weights).sum(1) / mass
+    return torch.stack((share, level), 1)
 
 
 def _usual(error: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,5 +95,5 @@ def _usual(error: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 def _confidence(error_mm: Tensor, share: np.ndarray, landmarks: LandmarkTrack) -> np.ndarray:
     fit = 1.0 / (1.0 + (np.nan_to_num(error_mm.numpy()) / GOOD_ERROR_MM) ** 2)
     seen = np.where(landmarks.has_face, landmarks.confidence, 0.0).clip(0, 1)
-    open_to_view = (share / LEAST_SHARE / 2.0).clip(0, 1)
+    open_to_view = share.clip(0, 1)
     return (fit * seen * open_to_view).astype(np.float32)

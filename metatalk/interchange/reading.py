@@ -86,10 +86,12 @@ def _unit_columns(table: Table, model: MorphableModel) -> dict[str, str]:
 
 
 def _refuse_slip(table: Table, own: str, model: MorphableModel) -> None:
-    close = difflib.get_close_matches(own, model.expression_names, n=1, cutoff=_ALIKE)
+    known = {name.lower(): name for name in model.expression_names}
+    close = difflib.get_close_matches(own.lower(), known, n=1, cutoff=_ALIKE)
     if close:
         raise CurvesError(
-            f"{table.source}: the face model has no unit {own!r}", f"did you mean {close[0]}?"
+            f"{table.source}: the face model has no unit {own!r}",
+            f"did you mean {known[close[0]]}?",
         )
 
 
@@ -100,7 +102,15 @@ def _seconds(table: Table) -> np.ndarray:
             f"{table.source}: has no column time_s",
             "keep that column: it says when each row is, in seconds from the first frame",
         )
-    return table.numbers(own)
+    seconds = table.numbers(own)
+    if (early := np.flatnonzero(seconds < 0)).size:
+        LOG.warning(
+            "%s: %s is at %g s; second 0 is the first frame, and what is before it is not shown",
+            table.source,
+            table.places[early[0]],
+            seconds[early[0]],
+        )
+    return seconds
 
 
 def _live_link_seconds(table: Table, rate: Fraction | None) -> np.ndarray:

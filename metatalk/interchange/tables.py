@@ -102,11 +102,22 @@ def _from_csv(path: Path, text: str) -> Table:
     header = [name.strip() for name in rows[0]]
     _refuse_doubles(path, [name for name in header if name])
     body = [(number, row) for number, row in enumerate(rows[1:], 2) if any(map(str.strip, row))]
+    _refuse_longer_rows(path, body, len(header))
     padded = [[cell.strip() for cell in row] + [""] * len(header) for _, row in body]
     if mark == ";":
         padded = [[cell.replace(",", ".") for cell in row] for row in padded]
     columns = {name: [row[place] for row in padded] for place, name in enumerate(header) if name}
     return Table(str(path), columns, [f"row {number}" for number, _ in body])
+
+
+def _refuse_longer_rows(path: Path, body: list[tuple[int, list[str]]], columns: int) -> None:
+    """A decimal comma between commas parts one number into two, and moves all that follow."""
+    for number, row in body:
+        if any(map(str.strip, row[columns:])):
+            raise CurvesError(
+                f"{path}: row {number} has {len(row)} cells, the first row names {columns} columns",
+                "write decimals with a point; with decimal commas, part the columns by semicolons",
+            )
 
 
 def _refuse_doubles(path: Path, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from metatalk.errors import ShapeError
 from metatalk.morphable.camera import Camera
 from metatalk.shapes import check_shape
 
-TRUSTED = 0.2  # least confidence: a third of the face seen, or landmarks 4 mm off
+TRUSTED = 0.2  # least confidence: a fifth of the face seen, or landmarks 4 mm off
+FIT_AGAIN = "make it anew: metatalk fit CLIP --actor DIR --rerun fit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +105,18 @@ def load_coefficients(path: Path) -> tuple[PersonCoefficients, TrackCoefficients
         The person, the track and the camera.
 
     Raises:
-        ShapeError: the file lacks an array, or one has another shape.
+        ShapeError: the file is damaged, lacks an array, or one has another shape.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError) as error:
+        raise ShapeError(f"{path} is not a file of coefficients: {error}", FIT_AGAIN) from error
     try:
         focal_px, width, height = arrays.pop("camera")
         values = {name: torch.from_numpy(value) for name, value in arrays.items()}
         person = PersonCoefficients(values.pop("identity"), values.pop("texture"))
         track = TrackCoefficients(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise ShapeError(f"{path} does not hold a reconstruction: {error}") from error
+        raise ShapeError(f"{path} does not hold a reconstruction: {error}", FIT_AGAIN) from error
     return person, track, Camera(float(focal_px), int(width), int(height))

@@ -188,6 +188,8 @@ def _listed(folder: Path, key: str) -> list:
     file = folder / INDICES
     try:
         return list(json.loads(file.read_text(encoding="utf-8"))[key])
+    except FileNotFoundError as error:
+        raise MissingAssetError(f"{folder} lacks {INDICES}", f"take it from {FROM}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingAssetError(f"{file} lists no {key}", f"take it from {FROM}") from error
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from metatalk.config import Config, load_settings
 from metatalk.errors import MissingAssetError, StaleArtefactError
+from metatalk.stages.face_model import face_model_card
 from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.digest import digest_path
 from metatalk.workspace.manifest import Manifest
 
 # Each pair: a stage, and one that was computed from it.
@@ -37,6 +39,26 @@ def require_trained(folder: ActorFolder) -> None:
                 f"{later} was learned from another {earlier} than the one that is there now",
                 f"metatalk train CLIP --actor {folder.root} --rerun {later}",
             )
+
+
+def require_face_model(folder: ActorFolder, config: Config) -> None:
+    """Check that an actor's coefficients belong to the face model as it is now.
+
+    Args:
+        folder: the actor, fitted.
+        config: the actor's own settings.
+
+    Raises:
+        StaleArtefactError: the face model has changed since: its numbers mean another face.
+    """
+    card = face_model_card(config.fit.face_model, config.landmarks)
+    if _manifest(folder, "fit").cause.inputs.get("face_model") != digest_path(card):
+        raise StaleArtefactError(
+            f"{folder.root} was fitted with another version of the face model "
+            f"{config.fit.face_model}",
+            f"metatalk train CLIP --actor {folder.root} "
+            "--rerun fit,render,train_a2e,train_renderer",
+        )
 
 
 def actor_config(folder: ActorFolder, asked: Config) -> Config:

@@ -30,7 +30,7 @@ from metatalk.morphable.model import MorphableModel
 from metatalk.neural.generator import build_generator
 from metatalk.neural.infer import prepare_for_rendering
 from metatalk.render.scene import Scene
-from metatalk.stages.actor import actor_config, require_trained
+from metatalk.stages.actor import actor_config, require_face_model, require_trained
 from metatalk.stages.artefacts import (
     load_crop_plan,
     load_index,
@@ -45,13 +45,19 @@ from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
 from metatalk.stages.performance import drawn_expression, spoken_expression
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
-from metatalk.stages.stage import Progress, ProgressFactory, run_stages, silent_progress
+from metatalk.stages.stage import (
+    STAGE_NAMES,
+    Progress,
+    ProgressFactory,
+    run_stages,
+    silent_progress,
+)
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import find_footage, is_footage
 from metatalk.workspace.manifest import Metrics
-from metatalk.workspace.output import require_output
+from metatalk.workspace.output import require_apart, require_output
 
 LOG = logging.getLogger(__name__)
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
@@ -110,6 +116,7 @@ def drive_actor(
     folder = ActorFolder(actor)
     require_container(output)
     require_output(output, [audio, *(path for path in (target, expression) if path)])
+    require_apart(output, STAGE_NAMES, [actor])
     with folder.lock(shared=True):
         drive = prepare_drive(actor, audio, target, config, rerun, progress_factory, expression)
         require_output(output, [drive.footage.clip])
@@ -160,6 +167,7 @@ def prepare_drive(
     folder = ActorFolder(actor)
     require_trained(folder)
     config = actor_config(folder, config)
+    require_face_model(folder, config)
     sound_s = audio_duration(audio)
     model = open_face_model(config.fit.face_model, config.landmarks)
     own_rate = load_index(folder.path("ingest") / "frames.npz").rate

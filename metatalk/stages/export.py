@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from metatalk.config import load_settings
+from metatalk.config import Config, load_settings
 from metatalk.errors import ConfigError, CurvesError, MissingAssetError
 from metatalk.interchange.arkit import write_arkit_csv
 from metatalk.interchange.curves import write_csv, write_json
@@ -27,13 +27,19 @@ from metatalk.morphable.model import MorphableModel
 from metatalk.stages.artefacts import load_index, load_landmarks
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.provenance import MARK, own_entry, result_entries, write_result_ledger
-from metatalk.stages.stage import Progress, ProgressFactory, silent_progress
+from metatalk.stages.sources import (
+    CURVES,
+    curves_are_no_fit,
+    read_artefact,
+    require_model_on_record,
+)
+from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file
-from metatalk.workspace.footage import is_footage
+from metatalk.workspace.footage import is_footage, remembered_clips
 from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
-from metatalk.workspace.output import require_output
+from metatalk.workspace.output import require_apart, require_output
 
 LOG = logging.getLogger(__name__)
 ENDINGS = {"csv": ".csv", "json": ".json", "arkit": ".csv", "obj": ".obj", "glb": ".glb",
@@ -95,7 +101,8 @@ def export_fit(
     root = find_root(place)
     fit = _fit_root(root, request.target)
     taken = [path for path in (request.edited, request.target) if path]
-    require_output(output, [fit / "fit" / FILE, *taken])
+    require_apart(output, STAGE_NAMES, [root])
+    require_output(output, [fit / "fit" / FILE, *remembered_clips(root), *taken])
     with ActorFolder(root).lock(shared=True):
         source = open_source(root, fit, request)
     with disk_errors_remedied(output.parent), progress_factory("export") as progress:
@@ -155,6 +162,14 @@ def find_root(place: Path) -> Path:
     for root in (place, place.parent, place.parent.parent):
         if (root / "fit").is_dir() and place in (root, root / "fit", root / "fit" / FILE):
             return root
+    if place.is_file() and place.suffix.lower() in CURVES:
+        raise curves_are_no_fit(place)
+    if place.is_file() and place.suffix.lower() == Path(FILE).suffix:
+        raise MissingAssetError(
+            f"{place}: coefficients alone do not tell when their frames are",
+            "give the folder in which ingest/, landmarks/ and fit/ lie; "
+            "metatalk fit CLIP --actor DIR makes one",
+        )
     raise MissingAssetError(
         f"{place}: holds no fit",
         f"make one: metatalk fit CLIP --actor {place}, or metatalk train CLIP --actor {place}",
@@ -190,9 +205,13 @@ def open_source(root: Path, fit: Path, request: ExportRequest) -> Source:
     """
     folder = ActorFolder(fit)
     person, track, camera = load_coefficients(folder.require("fit") / FILE)
-    model = _face_model(folder)
-    index = load_index(folder.require("ingest") / "frames.npz")
-    shots = load_landmarks(folder.require("landmarks") / "landmarks.npz").shots
+    config = _config_on_record(folder)
+    for one in dict.fromkeys((root, fit)):
+        require_model_on_record(one, config)
+    model = open_face_model(config.fit.face_model, config.landmarks)
+    index = read_artefact(load_index, folder.require("ingest") / "frames.npz")
+    landmarks = read_artefact(load_landmarks, folder.require("landmarks") / "landmarks.npz")
+    shots = landmarks.shots
     take = Take(model.expression_names, track, index, number_shots(shots, len(index)), camera)
     if request.rate is not None:
         take = resample_take(take, regular_index(index.exact_duration, request.rate))
@@ -209,12 +228,18 @@ def open_source(root: Path, fit: Path, request: ExportRequest) -> Source:
     return Source(model, person, take, entries)
 
 
-def _face_model(folder: ActorFolder) -> MorphableModel:
-    """The face model of a fit, as its manifest has it."""
+def _config_on_record(folder: ActorFolder) -> Config:
+    """Settings with a fit's face model and detector; its others may be another version's."""
     manifest = folder.manifest("fit")
     stored = manifest.cause.settings if manifest else {}
-    config = load_settings({name: stored[name] for name in ("fit", "landmarks") if name in stored})
-    return open_face_model(config.fit.face_model, config.landmarks)
+    wanted = {"fit": "face_model", "landmarks": "detector"}
+    return load_settings(
+        {
+            section: {key: stored[section][key]}
+            for section, key in wanted.items()
+            if key in stored.get(section, {})
+        }
+    )
 
 
 @contextmanager

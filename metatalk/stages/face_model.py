@@ -41,7 +41,7 @@ class ListedModel:
 
     name: str  # as `fit.face_model` names it
     found: bool
-    where: str  # the files, or under which source it was imported; empty: not found
+    where: str  # the files, or what is wrong with them; empty: there are none
     terms: str
     sizes: str
     origin: str  # where its files come from
@@ -217,9 +217,11 @@ def _list_one(name: str, landmarks: LandmarksConfig) -> ListedModel:
         sizes = _sizes(name, source.sizes, landmarks)
         return ListedModel(name, True, where, imported.terms, sizes, source.origin)
     found = find_source(name)
-    where = str(found.path) if found else ""
-    sizes = _sizes(name, source.sizes, landmarks) if found else source.sizes
-    return ListedModel(name, found is not None, where, source.terms, sizes, source.origin)
+    problem = found.problem if found else ""
+    where = problem or (str(found.path) if found else "")
+    usable = found is not None and not problem
+    sizes = _sizes(name, source.sizes, landmarks) if usable else source.sizes
+    return ListedModel(name, usable, where, source.terms, sizes, source.origin)
 
 
 def _sizes(name: str, published: str, landmarks: LandmarksConfig) -> str:

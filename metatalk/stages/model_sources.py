@@ -24,6 +24,10 @@ HOW_TO_BRING = (
 )
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_BEGINNINGS = {".h5": (_HDF5,), ".mat": (b"MATLAB", _HDF5), ".npz": (b"PK",)}
+
+
 @dataclass(frozen=True)
 class Source:
     """A family of files that a face model is read from."""
@@ -56,6 +60,17 @@ class FoundSource:
     def files(self) -> list[Path]:
         """What it is read from."""
         return self.source.parts(self.path)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be read, as far as the first bytes of its files tell; else empty."""
+        try:
+            foreign = [file.name for file in self.files if not _begins_well(file)]
+        except MissingAssetError as error:
+            return error.problem
+        except OSError as error:
+            return str(error)
+        return f"{self.path}: {', '.join(foreign)} is not of that format" if foreign else ""
 
     def read(self) -> MorphableModel:
         """Read it, see the readers in `metatalk.morphable`."""
@@ -122,6 +137,16 @@ def recognise(path: Path, name: str | None = None) -> FoundSource:
     raise _nothing_found(path, folder)
 
 
+def how_to_bring() -> list[str]:
+    """Lines for a person: where face models are looked for, under which names, how one comes in."""
+    places = ", ".join(str(folder) for folder in search_folders())
+    return [
+        f"looked for in {places} (${MODELS_VARIABLE} names a folder of your own):",
+        *(f"  {source.name}: {source.files}" for source in SOURCES.values()),
+        "or bring one in from anywhere: metatalk face-model import PATH",
+    ]
+
+
 def missing_source(name: str) -> MissingAssetError:
     """The error for a known face model whose files are nowhere."""
     source = SOURCES[name]
@@ -131,9 +156,12 @@ def missing_source(name: str) -> MissingAssetError:
 
 def _nothing_found(path: Path, folder: Path) -> MissingAssetError:
     if path.is_file() and path.name not in basel_2009.PARTS and path.suffix in (".h5", ".mat"):
+        named = (*basel_h5.FILES.values(), basel_2009.READY_MADE)
+        theirs = ", ".join(file for file in named if file.endswith(path.suffix))
         return MissingAssetError(
             f"{path}: the file's name does not tell which face model it is",
-            f"give --name, one of {', '.join(SOURCES)}",
+            f"rename it to what its authors call it ({theirs}), "
+            f"or give --name, one of {', '.join(SOURCES)}",
         )
     missing = basel_2009.missing_files(folder)
     if 0 < len(missing) < len(basel_2009.PARTS):  # some of its files are there
@@ -152,6 +180,15 @@ def _digest_files(stamps: tuple[tuple[Path, int, int], ...]) -> str:
     for path, _, _ in stamps:
         whole.update(f"{path.name} {digest_file(path)}\n".encode())
     return whole.hexdigest()
+
+
+def _begins_well(file: Path) -> bool:
+    """Whether a file begins as its ending says; a page saved in its place does not."""
+    beginnings = _BEGINNINGS.get(file.suffix.lower())
+    if beginnings is None:
+        return True
+    with file.open("rb") as opened:
+        return opened.read(16).startswith(beginnings)
 
 
 def _find_2009(folder: Path) -> Path | None:

@@ -11,9 +11,15 @@ from metatalk.render.layers import LAYERS
 from metatalk.stages.drive import CONTAINERS
 from metatalk.stages.sources import Mixture
 from metatalk.stages.stage import STAGE_NAMES
-from metatalk.workspace.output import require_output
+from metatalk.workspace.footage import remembered_clips
+from metatalk.workspace.output import named_path, require_apart, require_output
 
 STILLS = ("png", "exr")
+# What a folder is hardly called: a picture or a video of another kind was wanted.
+OTHER_MEDIA = (
+    ".avi", ".gif", ".webm", ".wmv", ".mpg", ".mpeg", ".mxf", ".ts", ".mts", ".flv", ".ogv", ".3gp",
+    ".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".bmp", ".webp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Order:
     rate: Fraction | None = None  # frames a second; None: the clip's
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", named_path(self.output))
         for name in self.layers or ("",):
             if name not in LAYERS:
                 raise ConfigError(f"no layer {name!r}", f"layers: {', '.join(LAYERS)}")
@@ -41,6 +48,14 @@ class Order:
             )
         if self.rate is not None and self.rate <= 0:
             raise ConfigError(f"--fps is {self.rate}", "give a number above 0")
+        if self.over and self.rate is not None:
+            raise ConfigError("--fps does not go over footage, which has its own", "leave it out")
+        if self.output.suffix.lower() in OTHER_MEDIA:
+            raise ConfigError(
+                f"{self.output}: no such files are written",
+                f"end a video in {', '.join(CONTAINERS)}; "
+                "for stills give a folder's name, and --as png or --as exr",
+            )
 
     @property
     def is_video(self) -> bool:
@@ -78,8 +93,15 @@ def parse_frames(text: str | None, count: int) -> range:
         end = (int(last) if last else count - 1) if dash else start
     except ValueError as error:
         raise ConfigError(f"--frames {text}: not frames", "write them as 100-199") from error
+    if dash and first and last and start > end:
+        raise ConfigError(
+            f"--frames {text}: the first frame comes after the last", f"write {end}-{start}"
+        )
     if not (0 <= start <= end < count) or not (first or last):
-        raise ConfigError(f"--frames {text}: there are frames 0 to {count - 1}", "name some")
+        raise ConfigError(
+            f"--frames {text}: there are frames 0 to {count - 1}",
+            "name frames among these",
+        )
     return range(start, end + 1)
 
 
@@ -94,17 +116,17 @@ def require_free(order: Order, mixture: Mixture, *more: Path) -> None:
     Raises:
         MediaError: it would, or cannot be written.
     """
+    roots = [source.root for source in mixture.sources if source.root is not None]
+    require_apart(order.output, STAGE_NAMES, roots)
     if order.is_video:
+        clips = [clip for root in roots for clip in remembered_clips(root)]
         for layer in order.layers:
-            require_output(order.video_path(layer), [*mixture.files, *more])
+            require_output(order.video_path(layer), [*mixture.files, *clips, *more])
         return
     folder = order.output
     if folder.exists() and not folder.is_dir():
         raise MediaError(
-            f"{folder} is a file", f"give -o a folder's name, or one ending in {CONTAINERS[0]}"
+            f"{folder} is a file, and stills go into a folder",
+            f"give -o another name, or one ending in {CONTAINERS[0]} for a video",
         )
-    roots = [source.root for source in mixture.sources if source.root is not None]
-    taken = {root / part for root in roots for part in ("", *STAGE_NAMES)}
-    if (folder / "manifest.json").is_file() or folder.resolve() in {p.resolve() for p in taken}:
-        raise MediaError(f"{folder} is a part of an actor", "give -o another folder's name")
     require_output(folder / "a" if folder.exists() else folder, [])

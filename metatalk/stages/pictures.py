@@ -37,7 +37,12 @@ from metatalk.render.scene import Scene
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.picture_order import Order, parse_frames, require_free
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
-from metatalk.stages.sources import Mixture, Source, require_fitting
+from metatalk.stages.sources import (
+    Mixture,
+    Source,
+    require_fitting,
+    require_model_on_record,
+)
 from metatalk.stages.stage import Progress, ProgressFactory, silent_progress
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import disk_errors_remedied
@@ -112,6 +117,8 @@ def render_pictures(
 
 def _prepare(mixture: Mixture, order: Order, config: Config) -> Shoot:
     settings = mixture.config(config)
+    for root in dict.fromkeys(source.root for source in mixture.sources if source.root):
+        require_model_on_record(root, settings)
     model = open_face_model(settings.fit.face_model, settings.landmarks)
     require_fitting(mixture, model)
     track = mixture.track

@@ -14,6 +14,7 @@ from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import is_footage
 from metatalk.workspace.ledger import Entry, read_ledger
 from metatalk.workspace.manifest import write_json
+from metatalk.workspace.output import named_path
 
 MARK: dict[str, Any] = {"synthetic": True, "made_with": f"metatalk {__version__}"}
 
@@ -49,5 +50,6 @@ def write_result_ledger(output: Path, entries: Iterable[Entry]) -> None:
         output: the result.
         entries: what it is made of.
     """
+    output = named_path(output)
     ledger = output.with_name(output.name + ".ledger.json")
     write_json(ledger, {**MARK, "entries": [asdict(entry) for entry in entries]})

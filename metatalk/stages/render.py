@@ -35,6 +35,7 @@ def compute(
 ) -> Metrics:
     """Fill the memory-mapped arrays that the neural renderer learns from."""
     person, track, camera = load_coefficients(inputs["fit"] / "coefficients.npz")
+    frames = choose_frames(track, config.max_frames)
     shots = load_landmarks(inputs["landmarks"] / "landmarks.npz").shots
     model = open_face_model(fit.face_model, landmarks)
     measuring = Scene(model, person, camera, 1, backend=config.backend)
@@ -45,7 +46,6 @@ def compute(
     scene = Scene(model, person, camera, size, config.grow_px, config.backend)
     save_crop_plan(out / "crops.json", CropPlan(size, layout))
     transforms = scene.transforms(track, layout, config.steady_frames, shots)
-    frames = choose_frames(track, config.max_frames)
     np.savez(out / "frames.npz", frames=frames, transforms=transforms)
     crops = create_crops(out, len(frames), size)
     _cut_footage(inputs["clip"], crops, frames, transforms, progress)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from metatalk.config import Config
-from metatalk.errors import ConfigError, MissingAssetError, ShapeError
+from metatalk.errors import ConfigError, MissingAssetError, ShapeError, StaleArtefactError
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import (
     PersonCoefficients,
@@ -19,12 +19,16 @@ from metatalk.morphable.coefficients import (
     load_coefficients,
 )
 from metatalk.morphable.model import MorphableModel
+from metatalk.stages.actor import require_face_model
 from metatalk.stages.artefacts import load_index
 from metatalk.timing import FrameIndex
+from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.manifest import Manifest, read_manifest
 
 FILE = "coefficients.npz"
 PARTS = ("expression", "identity", "pose", "light", "texture")
+CURVES = (".csv", ".json")
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,8 @@ def open_source(path: Path) -> Source:
         MissingAssetError: there is none, or it cannot be read.
     """
     file = next((f for f in (path, path / "fit" / FILE, path / FILE) if f.is_file()), None)
+    if file is not None and file.suffix.lower() in CURVES:
+        raise curves_are_no_fit(path)
     if file is None:
         raise MissingAssetError(
             f"{path}: no fitted face there",
@@ -99,15 +105,64 @@ def open_source(path: Path) -> Source:
         )
     try:
         person, track, camera = load_coefficients(file)
-    except (OSError, ValueError, zipfile.BadZipFile, ShapeError) as error:
+    except (OSError, ShapeError) as error:
         raise MissingAssetError(
             f"{file}: not a file of coefficients", "fit the clip again: metatalk fit CLIP"
         ) from error
     folder = file.parent
     root = folder.parent if folder.name == "fit" else None
     times = root / "ingest" / "frames.npz" if root else None
-    index = load_index(times) if times and times.is_file() else None
+    index = read_artefact(load_index, times) if times and times.is_file() else None
     return Source(path, file, root, person, track, camera, index, read_manifest(folder))
+
+
+def read_artefact(read: Callable[[Path], Content], file: Path) -> Content:
+    """Read a file of a finished stage.
+
+    Raises:
+        MissingAssetError: it is not there, or damaged.
+    """
+    try:
+        return read(file)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise MissingAssetError(
+            f"{file}: not there, or damaged ({error})",
+            f"make it anew: metatalk fit CLIP --actor {file.parent.parent} "
+            f"--rerun {file.parent.name}",
+        ) from error
+
+
+def curves_are_no_fit(path: Path) -> ConfigError:
+    """The error for edited curves in a fit's place."""
+    return ConfigError(
+        f"{path} holds curves, and no head to put them on",
+        f"name the actor's folder: metatalk export DIR --from {path} -o OUT, "
+        f"or metatalk drive DIR AUDIO --expression {path} -o OUT.mp4",
+    )
+
+
+def require_model_on_record(root: Path, config: Config) -> None:
+    """Check that a fit belongs to its face model as it is now, where that is on record.
+
+    Args:
+        root: the folder that holds the `fit/`.
+        config: settings with the fit's own face model and detector.
+
+    Raises:
+        StaleArtefactError: the face model has changed since: its numbers mean another face.
+    """
+    folder = ActorFolder(root)
+    manifest = folder.manifest("fit")
+    if manifest is None or "face_model" not in manifest.cause.inputs:
+        return
+    try:
+        require_face_model(folder, config)
+    except StaleArtefactError as error:
+        if folder.manifest("render") is not None:
+            raise
+        raise StaleArtefactError(
+            error.problem, f"metatalk fit CLIP --actor {root} --rerun fit"
+        ) from error
 
 
 def mix_sources(base: Source, parts: Mapping[str, Source]) -> Mixture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metatalk.config import Config
+from metatalk.morphable.deep3d import check_deep3d_model
 from metatalk.stages.deep3d_start import TERMS, checkpoint_source
 from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT, FIT_GUESSED
@@ -51,9 +52,11 @@ def train_actor(
     stages = _up_to(last)
     card = face_model_card(config.fit.face_model, config.landmarks)
     sources = {"clip": clip, "face_model": card}
-    if guessing := checkpoint_source(config.fit):
+    guessing = checkpoint_source(config.fit) if FIT in stages else None
+    if guessing:
         stages = [FIT_GUESSED if stage is FIT else stage for stage in stages]
         sources = {**sources, "deep3d": guessing}
+        check_deep3d_model(open_face_model(config.fit.face_model, config.landmarks))
     if PSEUDO in stages and (taught := teacher_sources(config.pseudo, actor)):
         stages, sources = [_or_taught(stage) for stage in stages], {**sources, **taught}
     metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)

@@ -59,3 +59,12 @@ def is_footage(root: Path, clip: Path) -> bool:
     if not note.is_file():
         return False
     return digest_file(clip) == json.loads(note.read_text(encoding="utf-8"))["digest"]
+
+
+def remembered_clips(root: Path) -> list[Path]:
+    """Where the training clip lay, whether or not it still does: none where that is not known."""
+    try:
+        stored = json.loads((root / FILE).read_text(encoding="utf-8"))
+        return [Path(stored["path"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

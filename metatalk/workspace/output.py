@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from metatalk.errors import MediaError
+
+ACTOR_FILES = ("config.json", "ledger.json", "footage.json", ".lock")
+TARGETS = "targets"  # artefacts of other clips, a folder each
 
 
 def require_output(output: Path, sources: Iterable[Path]) -> None:
@@ -34,3 +37,42 @@ def require_output(output: Path, sources: Iterable[Path]) -> None:
         ) from error
     if output.exists() and not os.access(output, os.W_OK):
         raise MediaError(f"{output} cannot be written", "give -o another name")
+
+
+def require_apart(output: Path, stages: Collection[str], roots: Iterable[Path] = ()) -> None:
+    """Check that a result is no part of an actor; beside the artefacts, as in report/, it may be.
+
+    Args:
+        output: the file or folder to be.
+        stages: names of the stages, whose folders are the artefacts.
+        roots: actor folders; others around the output are told by their artefacts.
+
+    Raises:
+        MediaError: it is an actor folder, a file that the actor needs, or inside an artefact.
+    """
+    place, known = output.resolve(), {root.resolve() for root in roots}
+    artefacts = {f"{stage}{end}" for stage in stages for end in ("", ".partial", ".old")}
+    for root in (place, *place.parents):
+        if root not in known and not _is_actor(root, stages):
+            continue
+        inside = place.relative_to(root).parts
+        if inside[:1] in ((), *((name,) for name in (*artefacts, TARGETS, *ACTOR_FILES))):
+            raise MediaError(
+                f"{output} is a part of an actor", "give -o another name, outside the actor"
+            )
+
+
+def _is_actor(folder: Path, stages: Iterable[str]) -> bool:
+    return any((folder / stage / "manifest.json").is_file() for stage in stages)
+
+
+def named_path(output: Path) -> Path:
+    """A path that ends in a name, which others can be made from, for one such as `.` or `..`.
+
+    Raises:
+        MediaError: it is the root of a disk.
+    """
+    named = output if output.name not in ("", "..") else output.resolve()
+    if not named.name:
+        raise MediaError(f"{output} is the root of a disk", "give -o the name of a file or folder")
+    return named

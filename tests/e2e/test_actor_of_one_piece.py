@@ -37,6 +37,20 @@ def test_a_new_fit_under_an_old_renderer_is_refused(
     assert "--rerun" in err
 
 
+def test_an_actor_of_another_face_model_is_refused(
+    copy: Path, recording: Path, tmp_path: Path, run
+) -> None:  # type: ignore[no-untyped-def]
+    """Its coefficients would draw another person, without a word."""
+    manifest = copy / "fit" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["cause"]["inputs"]["face_model"] = "0" * 40
+    manifest.write_text(json.dumps(content))
+    code, _, err = run("drive", copy, recording, "-o", tmp_path / "x.mp4")
+    assert code == 2
+    assert "another version of the face model" in err.replace("\n", " ")
+    assert "--rerun" in err
+
+
 @pytest.mark.parametrize("name", ["x.avi", "x", "taken.mp4"])
 def test_a_bad_output_is_refused_before_any_work(
     actor: Path, recording: Path, tmp_path: Path, name: str, run

@@ -23,6 +23,7 @@ from metatalk.evaluate.fit_errors_footage import FootageErrors, measure_footage
 from metatalk.evaluate.fit_errors_table import ROWS, errors_table, footage_table, units_table
 from metatalk.evaluate.truth import Truth
 from metatalk.fitting.reconstruct import Reconstruction
+from metatalk.fitting.trust import Trust
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
@@ -53,7 +54,9 @@ def toy_truth() -> Truth:
 
 
 def perfect(truth: Truth) -> Reconstruction:
-    return Reconstruction(truth.person, truth.track, truth.camera, np.zeros(FRAMES))
+    ones = np.ones(FRAMES, np.float32)
+    trust = Trust(ones, np.zeros(FRAMES, np.float32), ones)
+    return Reconstruction(truth.person, truth.track, truth.camera, np.zeros(FRAMES), trust)
 
 
 def with_track(truth: Truth, **changes: Tensor) -> Reconstruction:
@@ -131,12 +134,10 @@ def test_a_jaw_that_follows_the_head_leaks() -> None:
     assert errors.jaw_spread > 0.01
 
 
-def test_size_and_camera_that_agree_are_told_as_scale() -> None:
+def test_a_longer_lens_is_told_and_is_no_error_of_the_shape() -> None:
     truth = toy_truth()
-    nearer = Reconstruction(
-        truth.person, truth.track, Camera(1.2 * CAMERA.focal_px, CAMERA.width, CAMERA.height),
-        np.zeros(FRAMES),
-    )  # fmt: skip
+    longer = Camera(1.2 * CAMERA.focal_px, CAMERA.width, CAMERA.height)
+    nearer = dataclasses.replace(perfect(truth), camera=longer)
     assert measured(nearer).focal == pytest.approx(1.2)
     assert measured(nearer).shape_rigid_mm == pytest.approx(0, abs=1e-4)
 

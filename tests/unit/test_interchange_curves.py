@@ -145,6 +145,7 @@ def renamed(old: str, new: str) -> Callable[[Rows], Rows]:
         (set_cell(0, "rotation_x_deg", "inf"), "row 2, rotation_x_deg"),
         (set_cell(4, "time_s", "0.080000000"), "row 4 and row 6 are both at 0.08"),
         (renamed("jawOpen", "jawOpne"), "did you mean jawOpen"),
+        (renamed("jawOpen", "JAWOPN"), "did you mean jawOpen"),
         (renamed("time_s", "when"), "no column time_s"),
         (renamed("rotation_y_deg", "y"), "no column rotation_y_deg"),
         (lambda rows: [{"time_s": row["time_s"]} for row in rows], "no column is a unit"),
@@ -190,6 +191,24 @@ def test_files_that_are_no_curves(tmp_path: Path, name: str, content: bytes, wor
         read_curves(path, MODEL)
     assert words in str(caught.value)
     assert caught.value.remedy
+
+
+def test_decimal_commas_between_commas_are_refused(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,jawOpen\n0,0\n\n0,04,0,5\n")
+    with pytest.raises(CurvesError, match="row 4 has 4 cells") as caught:
+        read_curves(path, MODEL)
+    assert "semicolons" in caught.value.remedy
+    path.write_text("time_s,jawOpen\n0,0,,\n0.04,0.5, ,\n")  # as spreadsheets leave them
+    assert read_curves(path, MODEL).values[:, 0].tolist() == [0.0, 0.5]
+
+
+def test_times_before_the_clip_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,jawOpen\n0,0\n-0.5,1\n")
+    with caplog.at_level(logging.WARNING):
+        assert read_curves(path, MODEL).seconds.tolist() == [-0.5, 0.0]
+    assert "row 3 is at -0.5 s" in caplog.text
 
 
 def test_no_file(tmp_path: Path):

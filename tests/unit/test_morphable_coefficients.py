@@ -12,6 +12,7 @@ from face_toys import CAMERA, toy_track
 
 from metatalk.errors import ShapeError
 from metatalk.morphable.coefficients import (
+    TRUSTED,
     PersonCoefficients,
     TrackCoefficients,
     load_coefficients,
@@ -93,3 +94,21 @@ def test_another_expression_leaves_the_rest():
 def test_a_frame_without_confidence_has_no_face():
     track = replace(toy_track(3), confidence=torch.tensor([0.0, 0.1, 1.0]))
     assert track.has_face.tolist() == [False, True, True]
+
+
+def test_a_frame_is_trusted_from_a_confidence_on():
+    confidence = torch.tensor([0.0, TRUSTED / 2, TRUSTED, 1.0])
+    track = TrackCoefficients(
+        torch.zeros(4, 2), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(4, 3, 9), confidence
+    )
+    assert track.has_face.tolist() == [False, True, True, True]
+    assert track.is_trusted.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04", None])
+def test_a_damaged_file_is_refused_with_a_remedy(stored: Path, content: bytes | None):
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ShapeError, match=stored.name) as caught:
+        load_coefficients(stored)
+    assert "metatalk fit" in caught.value.remedy

@@ -102,6 +102,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         read_ict(folder)
 
 
+def test_missing_lists_are_named(tmp_path: Path) -> None:
+    write_ict(tmp_path, np.random.default_rng(1), ())
+    (tmp_path / ict.FOLDER / ict.INDICES).unlink()
+    with pytest.raises(MissingAssetError, match=r"lacks vertex_indices\.json"):
+        read_ict(tmp_path)
+
+
 def test_other_topologies_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / ict.FOLDER
     write_ict(tmp_path, np.random.default_rng(1), ())

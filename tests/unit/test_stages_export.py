@@ -20,16 +20,23 @@ import torch
 from face_toys import CAMERA, UNITS, toy_model, toy_track
 from interchange_toys import PERSON, toy_index
 
-from metatalk.errors import ConfigError, CurvesError, MetatalkError, MissingAssetError
+from metatalk.errors import (
+    ConfigError,
+    CurvesError,
+    MetatalkError,
+    MissingAssetError,
+    StaleArtefactError,
+)
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.coefficients import PersonCoefficients, load_coefficients, save_coefficients
 from metatalk.stages import export
 from metatalk.stages.artefacts import save_index, save_landmarks
 from metatalk.stages.export import ExportRequest, choose_kind, export_fit, find_root
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.digest import digest_file
+from metatalk.workspace.digest import digest_file, digest_path
+from metatalk.workspace.footage import remember_footage
 from metatalk.workspace.ledger import Entry, record_entries
-from metatalk.workspace.manifest import Cause
+from metatalk.workspace.manifest import Cause, finish_manifest, write_manifest
 
 FRAMES, CUT = 10, 6
 KINDS = {"a.csv": "csv", "a.json": "json", "a.glb": "glb", "a.obj": "obj", "a.mat": "deep3d"}
@@ -131,6 +138,65 @@ def test_what_it_works_from_is_not_overwritten(actor: Path, tmp_path: Path):
     with pytest.raises(MetatalkError, match="one of the files to work from"):
         export_fit(actor, edited, ExportRequest(edited=edited))
     assert edited.read_text() == "time_s,jawOpen\n0,0\n"
+
+
+def test_parts_of_the_actor_are_not_overwritten(actor: Path, tmp_path: Path):
+    clip = tmp_path / "clip.csv"  # whatever it is called
+    clip.write_bytes(b"footage")
+    remember_footage(actor, clip)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for part in ("footage.json", "ledger.json", "config.json", "fit/a.csv", "targets/a.csv"):
+        with pytest.raises(MetatalkError, match="is a part of an actor"):
+            export_fit(actor, actor / part, ExportRequest())
+    with pytest.raises(MetatalkError, match="one of the files to work from"):
+        export_fit(actor, clip, ExportRequest())
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    export_fit(actor, actor / "report" / "a.csv", ExportRequest())
+
+
+@pytest.mark.parametrize(
+    "part", ["fit/coefficients.npz", "ingest/frames.npz", "landmarks/landmarks.npz"]
+)
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
+def test_damaged_artefacts_end_in_a_remedy(actor: Path, tmp_path: Path, part: str, content: bytes):
+    (actor / part).write_bytes(content)
+    with pytest.raises(MetatalkError, match=Path(part).name) as caught:
+        export_fit(actor, tmp_path / "a.csv", ExportRequest())
+    assert "metatalk fit" in caught.value.remedy
+
+
+def test_another_version_of_the_face_model_is_refused(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    card = tmp_path / "card.txt"
+    card.write_text("toy 1")
+    monkeypatch.setattr("metatalk.stages.actor.face_model_card", lambda name, landmarks: card)
+    keep_cause(actor, {"face_model": digest_path(card)})
+    export_fit(actor, tmp_path / "a.csv", ExportRequest())
+    card.write_text("toy 2")
+    with pytest.raises(StaleArtefactError, match="another version of the face model") as caught:
+        export_fit(actor, tmp_path / "a.csv", ExportRequest())
+    assert "--rerun fit" in caught.value.remedy
+
+
+def test_settings_of_another_version_do_not_matter(actor: Path, tmp_path: Path):
+    keep_cause(actor, {}, fit={"face_model": "anny", "of_tomorrow": 1}, camera={"x": 1})
+    export_fit(actor, tmp_path / "a.csv", ExportRequest())
+
+
+def keep_cause(root: Path, inputs: dict[str, str], **settings: dict[str, Any]) -> None:
+    settings = settings or {"fit": {"face_model": "anny"}}
+    cause = Cause("fit", 1, settings, inputs)
+    write_manifest(root / "fit", finish_manifest(cause, "", {}, 0.0))
+
+
+def test_what_is_no_fit_is_told_what_it_is_for(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("time_s,jawOpen\n")
+    with pytest.raises(ConfigError, match="holds curves"):
+        find_root(tmp_path / "a.csv")
+    save_coefficients(tmp_path / "lone.npz", PERSON, toy_track(FRAMES), CAMERA)
+    with pytest.raises(MissingAssetError, match="do not tell when their frames are"):
+        find_root(tmp_path / "lone.npz")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.obj", "a.glb", "a.json"])

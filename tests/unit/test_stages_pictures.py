@@ -19,7 +19,7 @@ from media_clips import make_clip
 from metatalk.cli import main
 from metatalk.cli import render as command
 from metatalk.config import Config, load_config
-from metatalk.errors import ConfigError, MediaError, MetatalkError
+from metatalk.errors import ConfigError, MediaError, MetatalkError, StaleArtefactError
 from metatalk.media.probe import probe_video
 from metatalk.media.video import index_frames, read_pictures
 from metatalk.morphable.coefficients import (
@@ -31,8 +31,10 @@ from metatalk.stages.artefacts import save_index
 from metatalk.stages.picture_order import Order, parse_frames
 from metatalk.stages.pictures import render_pictures
 from metatalk.stages.sources import mix_sources, open_source
+from metatalk.workspace.digest import digest_path
 from metatalk.workspace.footage import remember_footage
 from metatalk.workspace.ledger import Entry, record_footage
+from metatalk.workspace.manifest import Cause, finish_manifest, write_manifest
 
 MODEL = toy_model()
 HEIGHT, WIDTH = CAMERA.height, CAMERA.width
@@ -212,11 +214,14 @@ def test_frames_that_are_not_there(text):
         ({"stills": "tiff"}, "tiff"),
         ({"stills": "exr", "over": True}, "OpenEXR"),
         ({"rate": Fraction(0)}, "--fps"),
+        ({"rate": Fraction(24), "over": True}, "--fps does not go over footage"),
+        ({"output": Path("face.AVI")}, "no such files are written"),
+        ({"output": Path("face.png")}, "no such files are written"),
     ],
 )
 def test_orders_that_cannot_be_met(order, message):
     with pytest.raises(ConfigError, match=message):
-        Order(Path("out"), **order)
+        Order(**{"output": Path("out"), **order})
 
 
 def test_nothing_it_is_made_from_is_overwritten(actor: Path, tmp_path: Path):
@@ -227,12 +232,54 @@ def test_nothing_it_is_made_from_is_overwritten(actor: Path, tmp_path: Path):
         with pytest.raises(MediaError, match="is a part of an actor"):
             draw(actor, Order(folder))
     assert not (actor / "pseudo").exists()
-    with pytest.raises(MediaError, match="is a file"):
+    with pytest.raises(MediaError, match="is a part of an actor"):
         draw(actor, Order(actor / "footage.json"))
+    (tmp_path / "notes").write_text("")
+    with pytest.raises(MediaError, match="is a file, and stills go into a folder"):
+        draw(actor, Order(tmp_path / "notes"))
+    for part in ("fit/face.mp4", "targets/face.mp4"):
+        with pytest.raises(MediaError, match="is a part of an actor"):
+            draw(actor, Order(actor / part))
+    for order in (Order(tmp_path / "clip.mp4"), Order(tmp_path / "clip.mp4", frames="0")):
+        with pytest.raises(MediaError, match="one of the files to work from"):
+            draw(actor, order)  # not over the footage, which it would replace all the same
     assert (tmp_path / "clip.mp4").read_bytes() == clip
     assert not list(actor.rglob("*.png"))
     (actor / "out").mkdir()  # beside the artefacts is as good a place as any
     draw(actor, Order(actor / "out", frames="0"))
+
+
+def test_stills_here_and_nowhere(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    draw(actor, Order(Path(), frames="0"))
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["shaded.000000.png"]
+    assert (tmp_path / "here.ledger.json").is_file()
+    for place in ("/", ""):
+        assert main(["render", str(actor), "-o", place]) == 2
+        assert "remedy" in capsys.readouterr().err
+
+
+def test_another_version_of_the_face_model_is_refused(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    card = tmp_path / "card.txt"
+    card.write_text("toy 1")
+    monkeypatch.setattr("metatalk.stages.actor.face_model_card", lambda name, landmarks: card)
+    cause = Cause("fit", 1, {"fit": {"face_model": "anny"}}, {"face_model": digest_path(card)})
+    write_manifest(actor / "fit", finish_manifest(cause, "", {}, 0.0))
+    draw(actor, Order(tmp_path / "out", frames="0"))
+    card.write_text("toy 2")
+    with pytest.raises(StaleArtefactError, match="another version of the face model"):
+        draw(actor, Order(tmp_path / "out", frames="0"))
+
+
+def test_frames_backwards_are_turned_round():
+    with pytest.raises(ConfigError, match="comes after the last") as caught:
+        parse_frames("5-1", 10)
+    assert "1-5" in caught.value.remedy
 
 
 def test_footage_that_has_gone_is_asked_for(actor: Path, tmp_path: Path):
@@ -310,6 +357,9 @@ def test_the_command_runs_the_stages_on_a_clip(
         (["jane"], "nowhere to draw to"),
         (["jane", "--actor", "jane", "-o", "out"], "--actor goes with a clip"),
         (["jane", "-o", "out", "--layers", "eyes"], "no layer 'eyes'"),
+        (["jane", "-o", "out", "--rerun", "fit", "--face", "1"], "--rerun, --face: for fitting"),
+        (["jane", "-o", "out", "seed=3"], "seed=3: for fitting a clip"),
+        (["edited.csv", "-o", "out"], "holds curves"),
         (["jane", "-o", "out", "--footage", "gone.mp4"], "no such file"),
         (["jane", "-o", "out.mp4", "render.backend=pytorch3d"], "PyTorch3D cannot be imported"),
     ],
@@ -323,6 +373,7 @@ def test_commands_that_cannot_be_met(
     message: str,
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "edited.csv").write_text("time_s,jawOpen\n")
     monkeypatch.setattr("metatalk.render.backend.why_missing", lambda: "no module named so")
     assert main(["render", *words]) == 2
     assert message in capsys.readouterr().err

@@ -83,6 +83,10 @@ def test_face_models_do_not_mix(two: tuple[Source, Source], tmp_path: Path):
 def test_sources_that_are_not_there(tmp_path: Path):
     with pytest.raises(MissingAssetError, match="no fitted face there"):
         open_source(tmp_path)
+    (tmp_path / "edited.csv").write_text("time_s,jawOpen\n")
+    with pytest.raises(ConfigError, match="holds curves") as caught:
+        open_source(tmp_path / "edited.csv")
+    assert "export DIR --from" in caught.value.remedy
     (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04")
     np.savez(tmp_path / "other.npz", points=np.zeros(3))
     for name in ("torn", "other"):
