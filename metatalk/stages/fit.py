@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,19 +69,5 @@ READS = ("clip", "ingest", "landmarks", "face_model")
 FIT = Stage(
     "fit", reads=READS, revision=2, compute=compute, section="fit", also=("landmarks", "device")
 )
-FIT_GUESSED = Stage(  # begun by the user's own network
-    "fit",
-    reads=(*READS, "deep3d"),
-    revision=2,
-    compute=compute,
-    section="fit",
-    also=("landmarks", "device"),
-)
-FIT_TARGET = Stage(  # another clip of a known actor
-    "fit",
-    reads=(*READS, "actor"),
-    revision=2,
-    compute=compute,
-    section="fit",
-    also=("landmarks", "device"),
-)
+FIT_GUESSED = replace(FIT, reads=(*READS, "deep3d"))  # begun by the user's own network
+FIT_TARGET = replace(FIT, reads=(*READS, "actor"))  # another clip of a known actor
