@@ -37,7 +37,8 @@ def check_shape(name: str, array: Any, pattern: str, **known: int) -> dict[str, 
     if len(shape) != len(axes):
         raise _mismatch(name, shape, pattern, known)
     for size, axis in zip(shape, axes, strict=True):
-        expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, int(size))
+        # no int(): a size that torch.export leaves open would be pinned by it
+        expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
         if expected != size:
             raise _mismatch(name, tuple(array.shape), pattern, known)
     return sizes

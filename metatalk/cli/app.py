@@ -26,7 +26,9 @@ from metatalk.cli.options import (
     Verbose,
     Words,
     names,
+    recording_or_word,
     require_files,
+    require_something_to_say,
     settings,
     with_face,
 )
@@ -134,7 +136,14 @@ def stage(
 @terminal.answering_errors
 def drive(
     actor: Annotated[Path, typer.Argument(help="The actor's folder.", metavar="DIR")],
-    audio: Annotated[Path, typer.Argument(help="What to say.", metavar="AUDIO")],
+    audio: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What to say; with --expression-from, what is heard in place of CLIP's sound.",
+            metavar="[AUDIO]",
+            show_default=False,
+        ),
+    ] = None,
     words: Words = None,
     *,
     output: Annotated[
@@ -152,6 +161,26 @@ def drive(
             help="Edited curves that move the mouth in place of AUDIO's words.", metavar="FILE"
         ),
     ] = None,
+    expression_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another performance, whose mouth the actor's follows in place of AUDIO's words.",
+            metavar="CLIP",
+        ),
+    ] = None,
+    other_person: Annotated[
+        bool,
+        typer.Option(
+            "--other-person",
+            help="--expression-from shows somebody else: fit the actor's range to theirs.",
+        ),
+    ] = False,
+    performer_face: Annotated[
+        int | None,
+        typer.Option(
+            help="Which face of --expression-from, where there are several.", metavar="N", min=0
+        ),
+    ] = None,
     length: Annotated[
         Literal["audio", "video"] | None, typer.Option(help="Which one ends the result.")
     ] = None,
@@ -162,9 +191,11 @@ def drive(
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
-    """Make the actor in DIR say AUDIO."""
+    """Make the actor in DIR say AUDIO, or do what is done in another clip."""
     terminal.set_up_logging(verbose)
-    require_files(audio, *(path for path in (target, expression) if path))
+    audio, words = recording_or_word(audio, words)
+    require_something_to_say(audio, expression_from, other_person, performer_face)
+    require_files(*(path for path in (audio, target, expression, expression_from) if path))
     if not actor.is_dir():
         raise MissingAssetError(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
@@ -176,7 +207,11 @@ def drive(
     )
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
+        from metatalk.stages.performer import Performer
 
+        performer = None
+        if expression_from:
+            performer = Performer(expression_from, other_person, performer_face)
         metrics = drive_actor(
             actor=actor,
             audio=audio,
@@ -186,6 +221,7 @@ def drive(
             rerun=names(rerun),
             progress_factory=terminal.bars(),
             expression=expression,
+            performer=performer,
         )
     terminal.show_values(metrics, as_json)
 

@@ -29,6 +29,7 @@ _LIBRARIES = (
     ("h5py", True, "the Basel face models of 2017 and 2019"),
     ("pygltflib", True, "export to .glb"),
     ("matplotlib", True, "the report on a fit"),
+    ("onnx", False, "the renderer as ONNX (export renderer): pip install 'metatalk[onnx]'"),
     ("OpenEXR", False, "stills as OpenEXR (render --as exr): pip install OpenEXR"),
     (
         "pytorch3d",

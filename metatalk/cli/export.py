@@ -1,7 +1,8 @@
-"""`metatalk export`: coefficients for other programs."""
+"""`metatalk export`: coefficients, or the trained renderer, for other programs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +14,19 @@ from metatalk.cli.options import Json, Verbose, require_files
 from metatalk.errors import ConfigError, MissingAssetError
 
 MESHES = ("obj", "glb")
+RENDERER = "renderer"  # the word before DIR that asks for the network
 
 
 @app.command()
 @terminal.answering_errors
 def export(
-    fit: Annotated[
-        Path, typer.Argument(help="An actor's folder, or any with a fit in it.", metavar="DIR")
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            help="An actor's folder, or any with a fit in it; after the word renderer: an "
+            "actor's, whose trained network leaves as .onnx.",
+            metavar="[renderer] DIR",
+        ),
     ],
     *,
     output: Annotated[
@@ -27,7 +34,8 @@ def export(
         typer.Option(
             "--output",
             "-o",
-            help="The file to write: .csv, .json, .glb, .obj (a sequence) or .mat (Deep3D).",
+            help="The file to write: .csv, .json, .glb, .obj (a sequence) or .mat (Deep3D); "
+            "of the renderer .onnx.",
             metavar="OUT",
         ),
     ],
@@ -51,14 +59,25 @@ def export(
         Path | None,
         typer.Option(help="Another clip of the actor, driven before.", metavar="CLIP"),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="The renderer in eight bits: faster, less exact.")
+    ] = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
-    """Write what was fitted in DIR for other programs: curves, meshes, one animated GLB."""
+    """Write what was fitted or trained in DIR for other programs: curves, meshes, the renderer."""
     terminal.set_up_logging(verbose)
-    require_files(*(path for path in (edited, target) if path))
+    fit, of_renderer = _tell_apart(places)
     if not fit.exists():
         raise MissingAssetError(f"{fit}: no such folder", "give an actor's folder")
+    if of_renderer:
+        _refuse_idle({"--as": kind, "--fps": fps, "--from": edited, "--head": head,
+                      "--target": target})  # fmt: skip
+        _export_renderer(fit, output, int8, as_json)
+        return
+    if int8:
+        raise ConfigError("--int8 is about the renderer", "metatalk export renderer DIR --int8")
+    require_files(*(path for path in (edited, target) if path))
     with terminal.stdout_kept_clean(as_json):
         from metatalk.interchange.take import parse_rate
         from metatalk.stages.export import ExportRequest, choose_kind, export_fit
@@ -68,4 +87,31 @@ def export(
         rate = parse_rate(fps) if fps is not None else None
         request = ExportRequest(kind, rate, target, edited, moving=head != "still")
         metrics = export_fit(fit, output, request, terminal.bars())
+    terminal.show_values(metrics, as_json)
+
+
+def _tell_apart(places: list[Path]) -> tuple[Path, bool]:
+    """The folder, and whether it is its renderer that is to leave; a lone word is a folder."""
+    if len(places) == 2 and str(places[0]) == RENDERER:
+        return places[1], True
+    if len(places) > 1:
+        raise ConfigError(
+            f"export takes one folder, not {len(places)}",
+            "metatalk export DIR -o OUT, or metatalk export renderer DIR -o OUT.onnx",
+        )
+    return places[0], False
+
+
+def _refuse_idle(options: Mapping[str, object]) -> None:
+    """Refuse what only matters to curves and meshes, and would be passed over in silence."""
+    idle = [name for name, value in options.items() if value is not None]
+    if idle:
+        raise ConfigError(f"{', '.join(idle)}: not for the renderer", "leave it out")
+
+
+def _export_renderer(actor: Path, output: Path, int8: bool, as_json: bool) -> None:
+    with terminal.stdout_kept_clean(as_json):
+        from metatalk.stages.export_renderer import export_renderer
+
+        metrics = export_renderer(actor, output, int8)
     terminal.show_values(metrics, as_json)

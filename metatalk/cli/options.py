@@ -85,3 +85,43 @@ def require_files(*paths: Path) -> None:
         if not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "no such file"
             raise MissingAssetError(f"{path}: {what}", "check the path")
+
+
+def recording_or_word(
+    audio: Path | None, words: Sequence[str] | None
+) -> tuple[Path | None, list[str] | None]:
+    """Tell a recording, which may be left out, from the settings that follow it.
+
+    Args:
+        audio: the first word after the actor's folder.
+        words: the others.
+
+    Returns:
+        The recording, where there is one, and the settings.
+    """
+    if audio is not None and "=" in str(audio) and not audio.exists():
+        return None, [str(audio), *(words or [])]
+    return audio, list(words) if words else None
+
+
+def require_something_to_say(
+    audio: Path | None, clip: Path | None, other_person: bool, face: int | None
+) -> None:
+    """Check that a result is driven by something.
+
+    Args:
+        audio: a recording.
+        clip: another performance.
+        other_person: it shows somebody else.
+        face: which face of it.
+
+    Raises:
+        ConfigError: neither is given, or something is said of a performance that is not there.
+    """
+    if clip is None and (other_person or face is not None):
+        name = "--other-person" if other_person else "--performer-face"
+        raise ConfigError(
+            f"{name} says who is in a clip that is not given", "add --expression-from CLIP"
+        )
+    if clip is None and audio is None:
+        raise ConfigError("there is nothing to say", "give AUDIO, or --expression-from CLIP")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, TypeVar
 
+import cv2
+import torch
+
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 _END = object()
 
 
@@ -53,6 +60,56 @@ def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
     finally:
         stopped.set()
         thread.join()
+
+
+def map_in_order(
+    work: Callable[[Item], Made], items: Iterable[Item], workers: int
+) -> Iterator[Made]:
+    """Work on several items at once, each whole and in a thread of its own.
+
+    Cores that each do one item from end to end never wait for each other, whatever its steps
+    cost. `work` must release the interpreter lock to gain.
+
+    Args:
+        work: what is done with an item.
+        items: drawn from by the caller's thread, one more than there are workers.
+        workers: how many items are worked on at once; 1 works in the caller's thread.
+
+    Returns:
+        What `work` made, in the order of the items; an exception is raised where it falls.
+    """
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    source, under_way = iter(items), deque[Future[Made]]()
+    with ThreadPoolExecutor(workers, thread_name_prefix="map-in-order") as pool:
+        try:
+            for item in source:
+                under_way.append(pool.submit(work, item))
+                if len(under_way) > workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for left in under_way:
+                left.cancel()
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Keep PyTorch and OpenCV to the thread that calls them, and as before afterwards.
+
+    For work that is shared out whole, by `map_in_order`: threads within threads wait for each
+    other, and burn the time that the others need.
+    """
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 class _Failure:

@@ -1,22 +1,26 @@
 """The generated lower face, put back into the frame it came from.
 
-All pictures here are a frame's window: the part of the frame that the crop covers, at the
-frame's own resolution. The network gives what is coarse, the footage's own skin, carried by
-the mesh to where the new face has it, gives what is fine.
+A frame's window is the part of the frame that the crop covers, at the frame's own resolution.
+The network gives what is coarse, the footage's own skin, carried by the mesh to where the new
+face has it, gives what is fine. Nothing outside the mask's own box is worked on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 
 from metatalk.compose.config import DriveConfig
 from metatalk.render.crops import invert_transforms, to_opencv
+from metatalk.render.trust import trust_carried
 from metatalk.shapes import check_shape
 
 CROP_PX = 256  # the crop side at which widths in pixels are meant
+SEEN = 0.02  # weights below this change nothing that a byte would show
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,16 @@ class Window:
     def scale(self) -> float:
         """Frame pixels a crop pixel."""
         return float(np.sqrt(abs(np.linalg.det(self.to_window[:, :2]))))
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What is to be laid over a frame."""
+
+    picture: np.ndarray  # (h, w, 3) float32 RGB in [0, 1]
+    alpha: np.ndarray  # (h, w) float32 in [0, 1], zero outside the mask
+    left: int  # column of the frame at which it lies
+    top: int  # row
 
 
 def find_window(transform: np.ndarray, size: int, width: int, height: int) -> Window | None:
@@ -78,12 +92,21 @@ def soft_mask(mask: np.ndarray, feather_px: float) -> np.ndarray:
         (S, S) float32 in [0, 1], zero outside the mask; smooth, without corners.
     """
     hard = np.pad((mask > 127).astype(np.uint8), 1)  # the crop's own border is an edge, too
-    inside = cv2.distanceTransform(hard, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    ramp = np.clip((inside - 1.0) / max(2.0 * feather_px, 1e-3), 0.0, 1.0)
-    still_zero = np.clip(inside / max(feather_px, 1.0), 0.0, 1.0)  # outside
-    smooth = cv2.GaussianBlur(ramp, (0, 0), max(feather_px / 2, 0.3)) * still_zero
-    eased: np.ndarray = smooth * smooth * (3.0 - 2.0 * smooth)
-    return eased.astype(np.float32)
+    inside = np.ascontiguousarray(cv2.distanceTransform(hard, cv2.DIST_L2, 3)[1:-1, 1:-1])
+    ramp = np.clip((inside - 1.0) / np.float32(max(2.0 * feather_px, 1e-3)), 0.0, 1.0)
+    smooth = cv2.GaussianBlur(ramp, (0, 0), max(feather_px / 2, 0.3))
+    _ease(smooth, inside, np.float32(1.0 / max(feather_px, 1.0)))
+    return smooth
+
+
+@njit(cache=True, nogil=True)
+def _ease(smooth: Any, inside: Any, slope: Any) -> None:
+    """Round off both ends of a ramp, and hold it to zero where nothing is inside."""
+    one, two, three = np.float32(1), np.float32(2), np.float32(3)
+    for row in range(smooth.shape[0]):
+        for column in range(smooth.shape[1]):
+            share = smooth[row, column] * min(inside[row, column] * slope, one)
+            smooth[row, column] = share * share * (three - two * share)
 
 
 def match_colours(
@@ -93,31 +116,57 @@ def match_colours(
 
     Args:
         generated: (S, S, 3) float32 in [0, 1]; outside the mask it repeats the footage.
-        filmed: (S, S, 3) float32 footage.
+        filmed: (S, S, 3) uint8 footage.
         mask: (S, S) uint8, 255 inside.
         strength: 0 leaves the colours, 1 makes them meet the footage at the edge.
 
     Returns:
         (S, S, 3) float32.
+
+    Raises:
+        ShapeError: an argument is not shaped as documented.
     """
+    sizes = check_shape("generated", generated, "S S 3")
+    check_shape("filmed", filmed, "S S 3", **sizes)
+    check_shape("mask", mask, "S S", **sizes)
     if strength == 0:
         return generated
-    size = generated.shape[0]
+    size = sizes["S"]
     small = max(32, size // 4)
+    difference, ring = _seen_around(generated, filmed, mask, max(3, size // 24))
     shrink = lambda array: cv2.resize(array, (small, small), interpolation=cv2.INTER_AREA)  # noqa: E731
-    ring = _ring(mask, max(3, size // 24))
-    difference = shrink((filmed - generated) * ring[..., None])
     width = small / 6.0
-    weight = cv2.GaussianBlur(shrink(ring), (0, 0), width) + 1e-3
-    offset = cv2.GaussianBlur(difference, (0, 0), width) / weight[..., None]
-    return generated + strength * cv2.resize(offset, (size, size), interpolation=cv2.INTER_LINEAR)
+    weight = cv2.GaussianBlur(shrink(ring), (0, 0), width) + np.float32(1e-3)
+    blurred = cv2.GaussianBlur(shrink(difference), (0, 0), width)
+    offset = blurred * (np.float32(strength) / weight)[..., None]
+    return cv2.add(generated, cv2.resize(offset, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
-def _ring(mask: np.ndarray, width_px: int) -> np.ndarray:
-    """(S, S) float32: 1 in a band just outside the mask."""
-    side = 2 * width_px + 1
-    grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return ((grown > 127) & (mask <= 127)).astype(np.float32)
+def _seen_around(
+    generated: np.ndarray, filmed: np.ndarray, mask: np.ndarray, width_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Footage less generated picture in a band just outside the mask, and where that band is."""
+    outside = (mask <= 127).view(np.uint8)
+    away = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    difference = np.zeros(generated.shape, np.float32)
+    ring = np.zeros(mask.shape, np.float32)
+    if mask.any():
+        _difference_in_ring(generated, filmed, away, np.float32(width_px + 0.5), difference, ring)
+    return difference, ring
+
+
+@njit(cache=True, nogil=True)
+def _difference_in_ring(
+    generated: Any, filmed: Any, away: Any, width: Any, difference: Any, ring: Any
+) -> None:
+    level = np.float32(255)
+    for row in range(away.shape[0]):
+        for column in range(away.shape[1]):
+            if 0 < away[row, column] <= width:
+                ring[row, column] = 1
+                for channel in range(3):
+                    seen = np.float32(filmed[row, column, channel]) / level
+                    difference[row, column, channel] = seen - generated[row, column, channel]
 
 
 def compose_window(
@@ -127,7 +176,8 @@ def compose_window(
     filmed: np.ndarray,
     window: Window,
     config: DriveConfig,
-) -> tuple[np.ndarray, np.ndarray]:
+    passed: np.ndarray | None = None,
+) -> Patch | None:
     """Compose one frame's window: coarse from the network, fine from the footage.
 
     Args:
@@ -138,17 +188,47 @@ def compose_window(
         filmed: (H, W, 3) uint8, the footage in the window.
         window: where the window lies.
         config: widths and strengths.
+        passed: (S, S) float32 weight with which the network has let the carried skin's fine
+            band through; None where it does not say: then the map alone decides.
 
     Returns:
-        (H, W, 3) float32 picture in [0, 1] and (H, W) float32 alpha, zero outside the mask.
+        The patch, as large as the mask asks for; None where the mask lies beside the frame.
     """
+    focus = _focus(window, mask)
+    if focus is None:
+        return None
+    part, inner = focus
     size = generated.shape[0]
-    alpha = _to_window(soft_mask(mask, config.feather * size), window)
-    picture = _to_window(generated, window, cv2.INTER_CUBIC)
-    if config.detail > 0:
+    alpha = _to_window(soft_mask(mask[part], config.feather * size), inner)
+    picture = _to_window(generated[part], inner, cv2.INTER_CUBIC)
+    if config.detail > 0 and config.filmed:
         width = config.detail_px * size / CROP_PX * window.scale
-        picture += config.detail * _detail(picture, carried, filmed, window, width)
-    return np.clip(picture, 0.0, 1.0), alpha
+        sources = _trusted_places(carried, part, size, passed)
+        _add_detail(picture, _to_window(sources, inner), filmed, window, width, config.detail)
+    np.clip(picture, 0.0, 1.0, out=picture)
+    return Patch(picture, alpha, inner.left, inner.top)
+
+
+def _focus(window: Window, mask: np.ndarray) -> tuple[tuple[slice, slice], Window] | None:
+    """The part of the crop that holds the mask, and of the window that shows that part."""
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return None
+    size = len(mask)
+    first = np.maximum([left - 2, top - 2], 0)  # what lies around the mask is blended in, too
+    end = np.minimum([left + width + 2, top + height + 2], size)
+    corners = np.array([[first[0], first[1]], [end[0], first[1]], [first[0], end[1]], end])
+    seen = corners @ window.to_window[:, :2].T + window.to_window[:, 2]
+    low = np.maximum(np.floor(seen.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(seen.max(0)).astype(int), [window.width, window.height])
+    if (high <= low).any():
+        return None
+    to_window = window.to_window.copy()
+    to_window[:, 2] += to_window[:, :2] @ first - low
+    x, y = (int(value) for value in low)
+    wide, tall = (int(value) for value in high - low)
+    part = slice(int(first[1]), int(end[1])), slice(int(first[0]), int(end[0]))
+    return part, Window(window.left + x, window.top + y, wide, tall, to_window)
 
 
 def _to_window(
@@ -164,36 +244,124 @@ def _to_window(
     return warped
 
 
-def _detail(
-    picture: np.ndarray, carried: np.ndarray, filmed: np.ndarray, window: Window, width_px: float
+def _trusted_places(
+    carried: np.ndarray, part: tuple[slice, slice], size: int, passed: np.ndarray | None
 ) -> np.ndarray:
-    """(H, W, 3): what is to be added so that the fine band is the footage's."""
-    valid = np.isfinite(carried[..., 0])
-    trust = _to_window(_trust(valid), window)
-    place = np.where(valid[..., None], carried, 0.0) @ window.to_window[:, :2].T
-    place = (place + window.to_window[:, 2]).astype(np.float32)
-    place = _to_window(_fill(place, valid), window) - 0.5  # OpenCV's centres are at integers
-    source = filmed.astype(np.float32) / 255.0
-    skin = cv2.remap(
-        source, place[..., 0], place[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    fine = skin - cv2.GaussianBlur(skin, (0, 0), width_px)
-    own = picture - cv2.GaussianBlur(picture, (0, 0), width_px)
-    return (fine - own) * trust[..., None]
+    """(h, w, 4) float32: where each pixel's skin lies in the crop, x and y; `trust_carried`.
+
+    A network that lets texture through has done at the crop's definition what is done here at
+    the frame's: its weights are kept to, and nothing of its own is taken out.
+    """
+    places = np.empty((*carried[part].shape[:2], 4), np.float32)
+    if passed is None:
+        places[..., 2], places[..., 3] = trust_carried(carried[part], size)
+    else:
+        places[..., 2], places[..., 3] = passed[part], 0.0
+    rows, columns = part
+    _fill_places(carried, rows.start, columns.start, places)
+    return places
 
 
-def _trust(valid: np.ndarray) -> np.ndarray:
-    """(S, S) float32: how far the carried skin is to be believed; fades at its edges."""
-    size = len(valid)
-    inside = cv2.distanceTransform(np.pad(valid.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    edge = size / 64.0
-    trust: np.ndarray = np.clip((inside - 1.0) / edge, 0.0, 1.0).astype(np.float32)
-    return cv2.GaussianBlur(trust, (0, 0), edge / 3)
+@njit(cache=True, nogil=True)
+def _fill_places(carried: Any, top: int, left: int, places: Any) -> None:
+    """Give unmapped pixels the mean place of mapped neighbours, so that warping can blend."""
+    height, width = carried.shape[:2]
+    half = np.float32(0.5)
+    for row in range(places.shape[0]):
+        for column in range(places.shape[1]):
+            x, y = carried[top + row, left + column, 0], carried[top + row, left + column, 1]
+            if not np.isfinite(x):
+                x, y, count = np.float32(0), np.float32(0), 0
+                for j in range(max(top + row - 2, 0), min(top + row + 3, height)):
+                    for i in range(max(left + column - 2, 0), min(left + column + 3, width)):
+                        if np.isfinite(carried[j, i, 0]):
+                            x += carried[j, i, 0] + np.float32(left + column - i)
+                            y += carried[j, i, 1] + np.float32(top + row - j)
+                            count += 1
+                if count:
+                    x, y = x / np.float32(count), y / np.float32(count)
+                else:
+                    x, y = np.float32(left + column) + half, np.float32(top + row) + half
+            places[row, column, 0], places[row, column, 1] = x, y
 
 
-def _fill(place: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Give unmapped pixels a place near their mapped neighbours', so that warping can blend."""
-    weight = valid.astype(np.float32)
-    spread = cv2.GaussianBlur(place * weight[..., None], (0, 0), 3.0)
-    mass = cv2.GaussianBlur(weight, (0, 0), 3.0)
-    return np.where(valid[..., None], place, spread / (mass[..., None] + 1e-6))
+def _add_detail(
+    picture: np.ndarray,
+    places: np.ndarray,
+    filmed: np.ndarray,
+    window: Window,
+    width_px: float,
+    strength: float,
+) -> None:
+    """Put the footage's fine band in place of the picture's own, where it is trusted.
+
+    Args:
+        picture: (h, w, 3) float32 in [0, 1]; changed in place.
+        places: (h, w, 4) float32, from `_trusted_places`.
+        filmed: (H, W, 3) uint8, the whole window.
+        window: where the whole window lies.
+        width_px: of the blur that parts fine from coarse, frame px.
+        strength: 1 exchanges the band wholly.
+    """
+    where = np.empty((2, *places.shape[:2]), np.float32)
+    _places_in_window(places, window.to_window, where)
+    # In floats: OpenCV's cubic is faster on them than on bytes, and rounds nothing.
+    source = filmed.astype(np.float32)
+    skin = cv2.remap(source, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    difference = np.empty_like(picture)
+    _subtract(skin, picture, difference)
+    # The fine bands' difference is the fine band of the difference: one blur serves both.
+    coarse = _blur(difference, width_px)
+    own = _blur(picture, width_px) if places[..., 3].max() > SEEN else picture
+    _add_fine(picture, own, difference, coarse, places, np.float32(strength))
+
+
+def _blur(picture: np.ndarray, width_px: float) -> np.ndarray:
+    """Blur, a wide one on a smaller picture: what it leaves is too smooth to need a large one."""
+    shrink = min(int(width_px / 1.2), 4)
+    if shrink < 2:
+        return cv2.GaussianBlur(picture, (0, 0), width_px)
+    height, width = picture.shape[:2]
+    size = (-(-width // shrink), -(-height // shrink))
+    # The shrinking and enlarging blur a little themselves.
+    own = ((shrink**2 - 1) / 12 + shrink**2 / 6) ** 0.5
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    left = max(width_px**2 - own**2, 0.25) ** 0.5 / shrink
+    small = cv2.GaussianBlur(small, (0, 0), left)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@njit(cache=True, nogil=True)
+def _places_in_window(places: Any, to_window: Any, where: Any) -> None:
+    half = 0.5  # OpenCV's pixel centres are at whole numbers
+    for row in range(where.shape[1]):
+        for column in range(where.shape[2]):
+            x, y = places[row, column, 0], places[row, column, 1]
+            for axis in range(2):
+                along = to_window[axis, 0] * x + to_window[axis, 1] * y
+                where[axis, row, column] = along + to_window[axis, 2] - half
+
+
+@njit(cache=True, nogil=True)
+def _subtract(skin: Any, picture: Any, difference: Any) -> None:
+    level = np.float32(1.0 / 255.0)
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            for channel in range(3):
+                seen = skin[row, column, channel] * level
+                difference[row, column, channel] = seen - picture[row, column, channel]
+
+
+@njit(cache=True, nogil=True)
+def _add_fine(
+    picture: Any, own: Any, difference: Any, coarse: Any, places: Any, strength: Any
+) -> None:
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            share = strength * places[row, column, 2]
+            less = strength * places[row, column, 3]
+            for channel in range(3):
+                fine = difference[row, column, channel] - coarse[row, column, channel]
+                seen = picture[row, column, channel]
+                spoilt = less * (seen - own[row, column, channel])
+                picture[row, column, channel] = seen + share * fine - spoilt

@@ -20,7 +20,8 @@ class DriveConfig:
     length: Literal["audio", "video"] = "audio"  # which of the two ends the result
     crf: int = 16  # H.264 quality, lower is better
     encoder_preset: str = "veryfast"  # x264's trade of time for size
-    batch: int = 8  # frames at once
+    batch: int = 4  # frames at once; more only cost memory
+    filmed: bool = True  # let the renderer see the filmed lower face under the new mouth
     detail: float = 1.0  # how much of the footage's own fine texture is carried over, 0 to 1
     detail_px: float = 2.0  # width of the blur that parts fine from coarse, at a crop of 256 px
     feather: float = 0.04  # width of the mask's soft edge, as a share of the crop's side

@@ -9,15 +9,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from metatalk.compose.ahead import map_in_order
 from metatalk.compose.blend import Window, compose_window, find_window, match_colours
 from metatalk.compose.config import DriveConfig
 from metatalk.morphable.coefficients import TrackCoefficients
-from metatalk.neural.generator import Generator
-from metatalk.neural.infer import render_lower
+from metatalk.neural.infer import Rendered, render_crops
+from metatalk.neural.pictures import CropPictures, CropRenderer
 from metatalk.render.crops import warp_to_crop
 from metatalk.render.scene import Scene
+from metatalk.render.texture import Look, carry_mouth, fetch_texture
+from metatalk.render.views import Views, draw_views
 from metatalk.shapes import check_shape
 
 
@@ -46,11 +49,27 @@ class Performance:
     frames: np.ndarray  # (N,) footage frame behind each frame of the result
     expression: Tensor  # (N, E) the new face
     strength: np.ndarray  # (N,) float32: 1 shows the new face, 0 the filmed one
+    # (N,) rows of the library whose texture is carried to each; None: there is no library
+    sources: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = check_shape("frames", self.frames, "N")["N"]
         check_shape("expression", self.expression, "N E", N=count)
         check_shape("strength", self.strength, "N", N=count)
+        if self.sources is not None:
+            check_shape("sources", self.sources, "N", N=count)
+
+
+class Library(Protocol):
+    """The actor's footage as crops that texture is carried from."""
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """(B, S, S, 3) uint8: the crops."""
+        ...
+
+    def look_at(self, rows: np.ndarray, threads: int | None = None) -> Look:
+        """The faces in them."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +79,29 @@ class Studio:
     scene: Scene
     track: TrackCoefficients  # (T) as filmed
     transforms: np.ndarray  # (T, 2, 3) frame px to crop px
-    generator: Generator  # ready to render, see `prepare_for_rendering`
+    generator: nn.Module  # ready to render, see `prepare_for_rendering`
     config: DriveConfig
+    library: Library | None = None  # what `Performance.sources` counts
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """B pictures that get another mouth, and what is read from them; all rows go together."""
+
+    places: list[int]  # which of the batch's pictures these are
+    pictures: list[Patchable]
+    windows: list[Window]
+    footage: list[np.ndarray]  # (h, w, 3) uint8, each window's part of its picture
+    crops: np.ndarray  # (B, S, S, 3) uint8
+    transforms: np.ndarray  # (B, 2, 3) frame px to crop px
+    filmed: TrackCoefficients  # (B)
+    track: TrackCoefficients  # (B) the face to be shown
+    rows: np.ndarray  # (B,) numbers of the result's frames
+    strength: np.ndarray  # (B,) float32
 
 
 def revoice(
-    pictures: Iterable[Patchable], performance: Performance, studio: Studio
+    pictures: Iterable[Patchable], performance: Performance, studio: Studio, workers: int = 1
 ) -> Iterator[Any]:
     """Give footage another mouth.
 
@@ -73,14 +109,27 @@ def revoice(
         pictures: the footage frames `performance.frames`, in that order.
         performance: the new face.
         studio: actor, footage track and networks.
+        workers: batches worked on at once, each by a thread of its own. More than one pays
+            where PyTorch and OpenCV are kept to one thread each.
 
     Returns:
         One frame for each picture; those of strength 0 are the very pictures given.
     """
+
+    def work(batch: tuple[list[Patchable], np.ndarray]) -> list[Any]:
+        return _revoice_batch(*batch, performance, studio)
+
+    for made in map_in_order(work, _batches(pictures, studio.config.batch), workers):
+        yield from made
+
+
+def _batches(
+    pictures: Iterable[Patchable], size: int
+) -> Iterator[tuple[list[Patchable], np.ndarray]]:
+    """Pictures and their numbers, a few at a time."""
     source, start = iter(pictures), 0
-    while batch := list(islice(source, studio.config.batch)):
-        rows = np.arange(start, start + len(batch))
-        yield from _revoice_batch(batch, rows, performance, studio)
+    while batch := list(islice(source, size)):
+        yield batch, np.arange(start, start + len(batch))
         start += len(batch)
 
 
@@ -88,33 +137,114 @@ def _revoice_batch(
     pictures: list[Patchable], rows: np.ndarray, performance: Performance, studio: Studio
 ) -> list[Any]:
     out: list[Any] = list(pictures)
-    shown = [place for place, row in enumerate(rows) if performance.strength[row] > 0]
-    windows = [_window(pictures[place], rows[place], performance, studio) for place in shown]
-    places = [(place, window) for place, window in zip(shown, windows, strict=True) if window]
-    if not places:
+    shots = _gather(pictures, rows, performance, studio)
+    if shots is None:
         return out
-    chosen = rows[[place for place, _ in places]]
-    frames = performance.frames[chosen]
-    filmed_track = studio.track.take(frames)
-    track = filmed_track.with_expression(performance.expression[torch.from_numpy(chosen)])
-    transforms, scene = studio.transforms[frames], studio.scene
-    windows_rgb = [pictures[place].rgb(window.box) for place, window in places]
-    crops = np.stack([
-        _crop(picture, window, transform, scene.size)
-        for picture, (_, window), transform in zip(windows_rgb, places, transforms, strict=True)
-    ])  # fmt: skip
-    mask = scene.mask(filmed_track, transforms)
-    made = render_lower(studio.generator, scene.synthetic(track, transforms), crops, mask)
-    carried = scene.carry(track, filmed_track, transforms)
-    for n, (place, window) in enumerate(places):
-        filmed = crops[n].astype(np.float32) / 255.0
-        matched = match_colours(made[n], filmed, mask[n], studio.config.colour_match)
-        patch, alpha = compose_window(
-            matched, mask[n], carried.source[n], windows_rgb[n], window, studio.config
-        )
-        strength = performance.strength[chosen[n]]
-        out[place] = pictures[place].with_patch(patch, alpha * strength, window.left, window.top)
+    views = _draw(shots, studio)
+    made = _render(shots, views, performance, studio)
+    for number, place in enumerate(shots.places):
+        out[place] = _compose(number, shots, views, made, studio.config)
     return out
+
+
+def _gather(
+    pictures: list[Patchable], rows: np.ndarray, performance: Performance, studio: Studio
+) -> Shots | None:
+    """Read from the footage what the new mouths need; None where no picture gets one."""
+    shown = [place for place, row in enumerate(rows) if performance.strength[row] > 0]
+    found = [(place, _window(pictures[place], rows[place], performance, studio)) for place in shown]
+    chosen = [(place, window) for place, window in found if window is not None]
+    if not chosen:
+        return None
+    places, windows = [place for place, _ in chosen], [window for _, window in chosen]
+    frames = performance.frames[rows[places]]
+    filmed, transforms = studio.track.take(frames), studio.transforms[frames]
+    footage = [pictures[place].rgb(window.box) for place, window in chosen]
+    crops = [
+        _crop(picture, window, transform, studio.scene.size)
+        for picture, window, transform in zip(footage, windows, transforms, strict=True)
+    ]
+    return Shots(
+        places,
+        [pictures[place] for place in places],
+        windows,
+        footage,
+        np.stack(crops),
+        transforms,
+        filmed,
+        filmed.with_expression(performance.expression[torch.from_numpy(rows[places])]),
+        rows[places],
+        performance.strength[rows[places]],
+    )
+
+
+def _draw(shots: Shots, studio: Studio) -> Views:
+    return draw_views(studio.scene, shots.track, shots.filmed, shots.transforms, threads=1)
+
+
+def _render(shots: Shots, views: Views, performance: Performance, studio: Studio) -> Rendered:
+    filmed = fetch_texture(shots.crops, views.carried) if studio.config.filmed else None
+    pictures = CropPictures(
+        views.synthetic,
+        shots.crops,
+        views.mask,
+        _neighbours(shots.rows, performance, studio),
+        views.geometry,
+        filmed,
+        _matched(shots.rows, views, performance, studio),
+    )
+    return render_crops(studio.generator, pictures)
+
+
+def _matched(
+    rows: np.ndarray, views: Views, performance: Performance, studio: Studio
+) -> np.ndarray | None:
+    """(B, S, S, 4) uint8: texture of the actor's footage, of frames with such a mouth."""
+    if performance.sources is None or studio.library is None:
+        return None
+    wanted, places = np.unique(performance.sources[rows], return_inverse=True)
+    old = studio.library.look_at(wanted, threads=1).take(places)
+    carried = carry_mouth(studio.scene, views.look, old, threads=1)
+    return fetch_texture(studio.library.read(wanted)[places], carried, views.geometry)
+
+
+def _neighbours(rows: np.ndarray, performance: Performance, studio: Studio) -> np.ndarray | None:
+    """(B, 2R + 1, S, S, 3) uint8 synthetic faces around each frame; None where none are needed.
+
+    Where the footage jumps, the frame stands in for those beyond.
+    """
+    reach = studio.generator.temporal_reach if isinstance(studio.generator, CropRenderer) else 0
+    if not reach:
+        return None
+    near = (rows[:, None] + np.arange(-reach, reach + 1)).clip(0, len(performance.frames) - 1)
+    away = np.abs(performance.frames[near] - performance.frames[rows][:, None])
+    near = np.where(away <= reach, near, rows[:, None])
+    unique, places = np.unique(near, return_inverse=True)
+    frames = performance.frames[unique]
+    expression = performance.expression[torch.from_numpy(unique)]
+    shown = studio.track.take(frames).with_expression(expression)
+    synthetic = studio.scene.synthetic(shown, studio.transforms[frames])
+    stack: np.ndarray = synthetic[places.reshape(near.shape)]
+    return stack
+
+
+def _compose(number: int, shots: Shots, views: Views, made: Rendered, config: DriveConfig) -> Any:
+    """Lay one new lower face over its picture."""
+    picture, mask = shots.pictures[number], views.mask[number]
+    matched = match_colours(made.picture[number], shots.crops[number], mask, config.colour_match)
+    patch = compose_window(
+        matched,
+        mask,
+        views.carried.source[number],
+        shots.footage[number],
+        shots.windows[number],
+        config,
+        None if made.passed is None else made.passed[number],
+    )
+    if patch is None:
+        return picture
+    alpha = patch.alpha * shots.strength[number]
+    return picture.with_patch(patch.picture, alpha, patch.left, patch.top)
 
 
 def _window(

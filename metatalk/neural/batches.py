@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from metatalk.errors import FittingError
 from metatalk.neural.config import NeuralConfig
+from metatalk.neural.samples import PICTURES, Samples
 from metatalk.shapes import check_shape
 
 
@@ -23,6 +23,10 @@ class LowerFaceCrops:
     synthetic: np.ndarray  # (N, S, S, 3) uint8 shaded synthetic lower face on black, RGB
     mask: np.ndarray  # (N, S, S) uint8, 255 where the lower face is to be generated, else 0
     has_face: np.ndarray | None = None  # (N,) bool; frames without a face are not learned from
+    frames: np.ndarray | None = (
+        None  # (N,) their numbers in the clip, ascending; None: 0, 1, 2, ...
+    )
+    shots: np.ndarray | None = None  # (K, 2) first frame and one past the last; None: one shot
 
     def __post_init__(self) -> None:
         sizes = check_shape("real", self.real, "N S S 3")
@@ -30,6 +34,10 @@ class LowerFaceCrops:
         check_shape("mask", self.mask, "N S S", **sizes)
         if self.has_face is not None:
             check_shape("has_face", self.has_face, "N", **sizes)
+        if self.frames is not None:
+            check_shape("frames", self.frames, "N", **sizes)
+        if self.shots is not None:
+            check_shape("shots", self.shots, "K 2")
 
     @property
     def size(self) -> int:
@@ -48,17 +56,20 @@ class TrainingFrames:
     """The frames that are learned from, and where in the crops there is something to learn."""
 
     crops: LowerFaceCrops
-    frames: np.ndarray  # (N,) frame numbers
+    samples: Samples
     box: tuple[int, int, int, int]  # left, top, right, bottom around the masks, pixels
     attention: np.ndarray  # (S, S) float32 weight of each pixel's error, about 1
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows as they are stored."""
+    """Windows as they are stored; those of neighbouring frames follow each other."""
 
     real: np.ndarray  # (B, P, P, 3) uint8
     synthetic: np.ndarray  # (B, P, P, 3) uint8
+    geometry: np.ndarray  # (B, P, P, 3) uint8
+    filmed: np.ndarray  # (B, P, P, 4) uint8
+    matched: np.ndarray  # (B, P, P, 4) uint8
     mask: np.ndarray  # (B, P, P) uint8
     attention: np.ndarray  # (B, P, P) float32
     places: np.ndarray  # (B, 4) float32 left, top, right, bottom as shares of the crop
@@ -66,13 +77,20 @@ class Windows:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Tensors of one training step; RGB and mask in [0, 1]."""
+    """Tensors of one training step; pictures and mask in [0, 1]."""
 
     real: Tensor  # (B, 3, P, P)
     synthetic: Tensor  # (B, 3, P, P)
+    geometry: Tensor  # (B, 3, P, P)
+    filmed: Tensor  # (B, 4, P, P)
+    matched: Tensor  # (B, 4, P, P)
     mask: Tensor  # (B, 1, P, P)
     attention: Tensor  # (B, 1, P, P)
     places: Tensor  # (B, 4) left, top, right, bottom as shares of the crop
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 def split_frames(frames: np.ndarray, config: NeuralConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -154,38 +172,44 @@ def measure_attention(crops: LowerFaceCrops, frames: np.ndarray, strength: float
 
 
 def prepare_frames(
-    crops: LowerFaceCrops, frames: np.ndarray, config: NeuralConfig
+    crops: LowerFaceCrops, samples: Samples, rows: np.ndarray, config: NeuralConfig
 ) -> TrainingFrames:
     """Measure what batches are drawn by."""
-    attention = measure_attention(crops, frames, config.attention)
-    return TrainingFrames(crops, frames, find_mask_box(crops.mask, frames), attention)
+    attention = measure_attention(crops, rows, config.attention)
+    return TrainingFrames(crops, samples, find_mask_box(crops.mask, rows), attention)
 
 
 def draw_windows(
-    training: TrainingFrames, config: NeuralConfig, random: np.random.Generator
+    training: TrainingFrames, config: NeuralConfig, batch: int, random: np.random.Generator
 ) -> Windows:
-    """Read random windows of random frames; every window lies over the mask's box.
+    """Read random windows of random pairs of frames; every window lies over the mask's box.
 
     Args:
         training: the clip's training frames.
-        config: gives batch and window size.
+        config: gives the window's size.
+        batch: how many windows; of an odd number the last has no neighbour.
         random: source of chance.
 
     Returns:
-        The windows, cut alike from all pictures.
+        The windows, cut alike from all pictures and from both frames of a pair.
     """
-    crops, (left, top, right, bottom) = training.crops, training.box
-    side = min(config.window_px, crops.size)
+    samples = training.samples
+    side = min(config.window_px, training.crops.size)
     parts: list[tuple[np.ndarray, ...]] = []
-    for frame in random.choice(training.frames, config.batch):
-        x = _window_start(left, right, side, crops.size, random)
-        y = _window_start(top, bottom, side, crops.size, random)
-        window = np.s_[y : y + side, x : x + side]
-        pictures = (crops.real[frame], crops.synthetic[frame], crops.mask[frame])
-        place = np.array([x, y, x + side, y + side], np.float32) / crops.size
-        cut = (*(picture[window] for picture in pictures), training.attention[window], place)
-        parts.append(cut)
+    for first in range(0, batch, 2):
+        pair = int(random.integers(len(samples)))
+        x, y = _place_window(training, side, random)
+        parts += [_cut(training, pair, n, x, y, side) for n in range(min(2, batch - first))]
     return Windows(*(np.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _place_window(
+    training: TrainingFrames, side: int, random: np.random.Generator
+) -> tuple[int, int]:
+    left, top, right, bottom = training.box
+    size = training.crops.size
+    x = _window_start(left, right, side, size, random)
+    return x, _window_start(top, bottom, side, size, random)
 
 
 def _window_start(start: int, stop: int, side: int, size: int, random: np.random.Generator) -> int:
@@ -195,34 +219,70 @@ def _window_start(start: int, stop: int, side: int, size: int, random: np.random
     return int(random.integers(lowest, highest + 1))
 
 
-def augment(
-    windows: Windows, config: NeuralConfig, random: np.random.Generator, device: torch.device
-) -> Batch:
-    """Vary gain and mask, so that neither is learned by heart.
+def _cut(
+    training: TrainingFrames, pair: int, number: int, x: int, y: int, side: int
+) -> tuple[np.ndarray, ...]:
+    """One window of one frame, in the order of `Windows`."""
+    crops, samples = training.crops, training.samples
+    row, window = samples.rows[pair, number], np.s_[y : y + side, x : x + side]
+    drawn = (getattr(samples, name)[pair, number][window] for name in PICTURES)
+    place = np.array([x, y, x + side, y + side], np.float32) / crops.size
+    return (
+        crops.real[row][window],
+        *drawn,
+        crops.mask[row][window],
+        training.attention[window],
+        place,
+    )
+
+
+def augment(windows: Windows, config: NeuralConfig, random: np.random.Generator) -> Batch:
+    """Vary gain and mask, and hide textures now and then, so that nothing is learned by heart.
 
     Args:
         windows: as stored.
         config: gives the strengths.
         random: source of chance.
-        device: where the batch goes.
 
     Returns:
-        The batch; footage and synthetic face had the same gain applied.
+        The batch, on the CPU; pictures of a pair had the same gain applied, and the carried
+        textures one that differs a little, as the light between two frames does.
     """
-    pictures = (windows.real, windows.synthetic, windows.mask)
-    real, synthetic, mask = (to_pictures(array, device) for array in pictures)
-    spread = config.colour_jitter
-    gain = random.uniform(1 - spread, 1 + spread, (len(real), 1, 1, 1))
-    gain = gain * random.uniform(1 - spread / 3, 1 + spread / 3, (len(real), 3, 1, 1))
-    gains = torch.from_numpy(gain.astype(np.float32)).to(device)
+    pairs = (len(windows.real) + 1) // 2
+    own, other = (_draw_gains(pairs, config.colour_jitter, random) for _ in range(2))
+    gains = own[: len(windows.real)]
+    match_gains = (gains + (other[: len(gains)] - 1) / 2).astype(np.float32)
     growth = int(random.integers(0, config.mask_growth_px + 1))
-    if growth:
-        mask = functional.max_pool2d(mask, 2 * growth + 1, stride=1, padding=growth)
-    layout = torch.channels_last
+    kernel = np.ones((2 * growth + 1, 2 * growth + 1), np.uint8)
+    mask = np.stack([cv2.dilate(mask, kernel) for mask in windows.mask])
+    known = random.random((2, pairs, 1, 1, 1)) >= np.array(config.hidden).reshape(2, 1, 1, 1, 1)
+    known = known.repeat(2, axis=1)[:, : len(gains)]
     return Batch(
-        (real * gains).clamp(0, 1).contiguous(memory_format=layout),
-        (synthetic * gains).clamp(0, 1).contiguous(memory_format=layout),
-        mask,
-        torch.from_numpy(windows.attention).to(device).unsqueeze(1),
-        torch.from_numpy(windows.places).to(device),
+        _as_planes(_brighten(windows.real, gains)),
+        _as_planes(_brighten(windows.synthetic, gains)),
+        _as_planes(windows.geometry.astype(np.float32) / 255),
+        _as_planes(_brighten(windows.filmed, gains) * known[0]),
+        _as_planes(_brighten(windows.matched, match_gains) * known[1]),
+        _as_planes(mask[..., None].astype(np.float32) / 255),
+        _as_planes(windows.attention[..., None]),
+        torch.from_numpy(windows.places),
     )
+
+
+def _draw_gains(pairs: int, spread: float, random: np.random.Generator) -> np.ndarray:
+    """(2 * pairs, 1, 1, 3) float32 about 1, alike for both frames of a pair."""
+    gain = random.uniform(1 - spread, 1 + spread, (pairs, 1, 1, 1))
+    gain = gain * random.uniform(1 - spread / 3, 1 + spread / 3, (pairs, 1, 1, 3))
+    return gain.repeat(2, axis=0).astype(np.float32)
+
+
+def _brighten(stored: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Pictures in [0, 1] with RGB multiplied; a fourth channel stays."""
+    picture: np.ndarray = stored.astype(np.float32) / 255
+    picture[..., :3] = (picture[..., :3] * gains).clip(0, 1)
+    return picture
+
+
+def _as_planes(pictures: np.ndarray) -> Tensor:
+    """(B, H, W, C) to (B, C, H, W); the values stay where they are, so it is channels last."""
+    return torch.from_numpy(np.ascontiguousarray(pictures, np.float32)).permute(0, 3, 1, 2)

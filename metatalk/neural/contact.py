@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
-from metatalk.neural.batches import LowerFaceCrops
-from metatalk.neural.generator import Generator
-from metatalk.neural.infer import render_lower
-from metatalk.neural.scoring import spread_frames
+from metatalk.neural.infer import render_crops
+from metatalk.neural.scoring import Reader, spread_frames
 from metatalk.shapes import check_shape
 
 GAP_PX = 4
@@ -43,21 +42,20 @@ def contact_sheet(real: np.ndarray, synthetic: np.ndarray, generated: np.ndarray
 
 
 def draw_contact_sheet(
-    generator: Generator, crops: LowerFaceCrops, frames: np.ndarray, rows: int = 6
+    generator: nn.Module, read: Reader, rows: np.ndarray, shown: int = 6
 ) -> np.ndarray:
     """Render some frames and lay them beside the footage, the way they will be composed.
 
     Args:
         generator: see `prepare_for_rendering`.
-        crops: the clip.
-        frames: (N,) frame numbers to choose from.
-        rows: number of frames shown.
+        read: gives what the network looks at, such as `Recipe.pictures`.
+        rows: (N,) rows of the crops to choose from.
+        shown: number of frames shown.
 
     Returns:
         The sheet, uint8 RGB.
     """
-    chosen = spread_frames(frames, rows)
-    real, synthetic, mask = (array[chosen] for array in (crops.real, crops.synthetic, crops.mask))
-    made = render_lower(generator, synthetic, real, mask)
-    inside = mask[..., None] > 127
-    return contact_sheet(real, synthetic, np.where(inside, made, real.astype(np.float32) / 255))
+    pictures = read(spread_frames(rows, shown))
+    made, filmed = render_crops(generator, pictures).picture, pictures.real.astype(np.float32) / 255
+    inside = pictures.mask[..., None] > 127
+    return contact_sheet(pictures.real, pictures.synthetic, np.where(inside, made, filmed))

@@ -33,7 +33,7 @@ class PatchDiscriminator(nn.Module):
 
         Args:
             picture: (B, 3, H, W) RGB in [0, 1], footage or generated.
-            condition: (B, 7, H, W) what the generator saw.
+            condition: (B, 18, H, W) what the generator saw.
 
         Returns:
             Scores (B, 1, H/8, W/8), above zero for footage, and the features on the way.

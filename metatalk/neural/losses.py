@@ -87,3 +87,52 @@ def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """
     pairs = list(zip(made, real, strict=True))
     return torch.stack([functional.l1_loss(a.float(), b.float()) for a, b in pairs]).mean()
+
+
+def texture_loss(made: Tensor, real: Tensor, weight: Tensor, levels: int = 2) -> Tensor:
+    """Compare how much detail there is, band by band and place by place, not where it lies.
+
+    An L1 error rewards skin without pores: pores in the wrong places cost twice as much as none.
+    The logarithm of the detail's local energy asks for as much of it as the footage has, and
+    for no more.
+
+    Args:
+        made: (B, 3, H, W) generated.
+        real: (B, 3, H, W) target.
+        weight: (B, 1, H, W) 1 where it counts, else 0.
+        levels: number of bands, finest first; sides divisible by 8 * 2 ** levels.
+
+    Returns:
+        The mean absolute difference of the logarithms over patches of 8 pixels of each band.
+    """
+    total = made.new_zeros(())
+    bands = zip(laplacian_bands(_grey(made), levels), laplacian_bands(_grey(real), levels),
+                strict=True)  # fmt: skip
+    for ours, theirs in bands:
+        mass = functional.avg_pool2d(weight, 8)
+        energy = [
+            (functional.avg_pool2d(band.square() * weight, 8) / (mass + 1e-2) + 1e-5).log()
+            for band in (ours, theirs)
+        ]
+        total = total + weighted_l1(energy[0], energy[1], mass)
+        weight = functional.avg_pool2d(weight, 2)
+    return total / levels
+
+
+def change_loss(made: Tensor, real: Tensor, weight: Tensor) -> Tensor:
+    """Compare what changes from a frame to the next: skin that rests is to rest.
+
+    Args:
+        made: (2 * B, C, H, W) generated, the two frames of each pair one after the other.
+        real: (2 * B, C, H, W) target.
+        weight: (2 * B, 1, H, W) at least zero.
+
+    Returns:
+        The weighted mean absolute error of the changes.
+    """
+    change = lambda pictures: pictures[1::2] - pictures[::2]  # noqa: E731
+    return weighted_l1(change(made), change(real), weight[1::2] * weight[::2])
+
+
+def _grey(picture: Tensor) -> Tensor:
+    return picture.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Training the renderer on one actor's crops, within a budget, resumable."""
+"""Training the renderer on one actor's crops, within a budget, resumable, watched."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metatalk.errors import FittingError
-from metatalk.neural.batches import (
-    Batch,
-    LowerFaceCrops,
-    TrainingFrames,
-    augment,
-    draw_windows,
-    prepare_frames,
-    split_frames,
+from metatalk.errors import FittingError, ShapeError
+from metatalk.neural.batches import LowerFaceCrops, split_frames
+from metatalk.neural.carried_recipe import CarriedRecipe
+from metatalk.neural.config import NeuralConfig
+from metatalk.neural.contact import draw_contact_sheet
+from metatalk.neural.infer import prepare_for_rendering
+from metatalk.neural.pix2pix_recipe import Pix2PixRecipe
+from metatalk.neural.prefetch import DrawAhead
+from metatalk.neural.recipe import Moment, Recipe
+from metatalk.neural.samples import Samples
+from metatalk.neural.scoring import RenderScore, score_generator
+from metatalk.neural.watching import (
+    Meter,
+    Unwatched,
+    Watcher,
+    describe_time_left,
+    read_scalars,
 )
-from metatalk.neural.config import GRID_PX, NeuralConfig
-from metatalk.neural.discriminator import PatchDiscriminator
-from metatalk.neural.generator import build_generator, order_channels_last, stack_inputs
-from metatalk.neural.infer import choose_precision, prepare_for_rendering
-from metatalk.neural.losses import (
-    discriminator_hinge,
-    feature_matching,
-    generator_hinge,
-    pyramid_loss,
-    weighted_l1,
-)
-from metatalk.neural.scoring import score_generator
 
 log = logging.getLogger(__name__)
 
+CHECKS = 10  # over the budget: a score on few frames and a contact sheet
+CHECK_FRAMES = 8
+SAVING_SHARE = 0.05  # of the time, at most, goes into saving states
+
 TrainingState = dict[str, Any]  # nested dicts of tensors and numbers; loads with weights_only
+Save = Callable[[TrainingState], None]
 
 
 class Progress(Protocol):
@@ -53,129 +55,98 @@ class Progress(Protocol):
 class TrainedRenderer:
     """The result of a training."""
 
-    state: dict[str, Tensor]  # weights for `build_generator`, averaged over the last steps
+    state: dict[str, Tensor]  # weights for `build_network`, averaged over the last steps
     metrics: dict[str, float]
-    train_frames: np.ndarray  # (N,) frame numbers
-    held_out_frames: np.ndarray  # (M,) frame numbers that were not learned from
+    train_frames: np.ndarray  # (N,) rows of the crops
+    held_out_frames: np.ndarray  # (M,) rows that were not learned from
 
 
 class Trainer:
-    """The networks, their optimisers and the budget spent so far."""
+    """A recipe, the budget spent on it so far, and the best that came of it."""
 
-    def __init__(self, config: NeuralConfig, device: torch.device, seed: int) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.generator = build_generator(config).to(device)
-            opponent = PatchDiscriminator(config.discriminator_width)
-        self.discriminator = order_channels_last(opponent).to(device)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.config, self.device, self.seed = config, device, seed
-        self.precision = choose_precision(device)
-        self.optimiser = torch.optim.Adam(
-            self.generator.parameters(), config.learning_rate, betas=(0.5, 0.99)
-        )
-        self.opposition = torch.optim.Adam(
-            self.discriminator.parameters(), config.discriminator_rate, betas=(0.5, 0.99)
-        )
-        self.step, self.seconds, self.batch = 0, 0.0, config.batch
+    def __init__(self, recipe: Recipe, config: NeuralConfig, steps: int) -> None:
+        self.recipe, self.config, self.most_steps = recipe, config, steps
+        self.step, self.seconds, self.batch = 0, 0.0, recipe.batch
+        self.checks, self.stopped = 0, False
+        self.best: dict[str, Any] | None = None  # merit, step, spent, weights
 
     def share_spent(self) -> float:
         """Share of the budget that is used up, 0 to 1."""
         by_clock = self.seconds / (60 * self.config.minutes)
-        return min(1.0, max(by_clock, self.step / self.config.steps))
+        return min(1.0, max(by_clock, self.step / self.most_steps))
+
+    def has_finished(self) -> bool:
+        """Whether the budget is used up or the training was stopped early."""
+        return self.stopped or self.share_spent() >= 1
+
+    def is_check_due(self) -> bool:
+        """Whether it is time to look at held-out frames."""
+        return int(self.share_spent() * CHECKS) > self.checks
 
     def state(self) -> TrainingState:
         """Everything a later run needs to go on from here."""
-        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
-        return parts | {"step": self.step, "seconds": self.seconds, "batch": self.batch}
+        return {"recipe": self.recipe.state(), **{name: getattr(self, name) for name in _COUNTS}}
 
     def restore(self, state: TrainingState) -> None:
         """Go on from a stored state."""
-        for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
-        self.batch = int(state["batch"])
+        self.recipe.restore(state["recipe"])
+        for name in _COUNTS:
+            setattr(self, name, state[name])
 
-    def chance(self) -> np.random.Generator:
-        """The source of chance of the coming step; a resumed run draws what it would have."""
-        return np.random.default_rng((self.seed, self.step))
-
-    def train_step(self, batch: Batch) -> float:
-        """Improve both networks by one batch.
-
-        Returns:
-            The L1 error inside the mask, RGB in [0, 1].
-        """
+    def judge(self, score: RenderScore | None) -> None:
+        """Keep the weights if they are the best so far; stop if none were for too long."""
         spent = self.share_spent()
-        _set_rate(self.optimiser, self.config.learning_rate * _decay(spent))
-        _set_rate(self.opposition, self.config.discriminator_rate * _decay(spent))
-        with torch.autocast(
-            self.device.type, self.precision, enabled=self.precision is not torch.float32
-        ):
-            inputs = stack_inputs(batch.synthetic, batch.real, batch.mask)
-            made = self.generator(inputs, batch.places)
-            error = weighted_l1(made, batch.real, batch.mask)
-            loss = self._likeness(batch, made)
-            if spent >= self.config.adversarial_start:
-                loss = loss + self._contest(batch.real, made, inputs)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
-        self.optimiser.step()
-        self._update_average()
-        self.step += 1
-        return float(error.detach())
+        self.checks = int(spent * CHECKS)
+        if score is None or not self.config.patience:
+            return
+        merit = score.merit_db()
+        if self.best is None or merit > self.best["merit"]:
+            weights = {k: v.to("cpu", copy=True) for k, v in self._weights().items()}
+            self.best = {"merit": merit, "step": self.step, "spent": spent, "weights": weights}
+        elif spent < 1 and spent - self.best["spent"] >= self.config.patience - 1e-9:
+            self.stopped = True
+            log.info(
+                "stopped early at step %d: held-out frames were best at step %d",
+                self.step,
+                self.best["step"],
+            )
 
-    def _likeness(self, batch: Batch, made: Tensor) -> Tensor:
-        config = self.config
-        inside = batch.mask * batch.attention
-        near = weighted_l1(made, batch.real, inside + config.surroundings_weight * (1 - batch.mask))
-        detail = pyramid_loss(made, batch.real, inside)
-        return config.l1_weight * near + config.pyramid_weight * detail
+    def kept(self) -> tuple[nn.Module, int]:
+        """The network that is the result, and the step it is from."""
+        if self.best is None:
+            return self.recipe.average, self.step
+        if self.best["step"] != self.step:
+            log.info("the weights of step %d are kept, of %d", self.best["step"], self.step)
+        network = copy.deepcopy(self.recipe.average)
+        network.load_state_dict(self.best["weights"])
+        return network, self.best["step"]
 
-    def _contest(self, real: Tensor, made: Tensor, inputs: Tensor) -> Tensor:
-        """The discriminator looks at another pixel raster than the generator's own.
-
-        Were both rasters aligned, every stride would leave its pattern in the skin.
-        """
-        down, right = np.random.default_rng((self.seed, self.step, 1)).integers(0, GRID_PX, 2)
-        height, width = real.shape[2] - GRID_PX, real.shape[3] - GRID_PX
-        if min(height, width) >= 2 * GRID_PX:
-            view = np.s_[..., down : down + height, right : right + width]
-            real, made, inputs = real[view], made[view], inputs[view]
-        composed = torch.lerp(real, made, inputs[:, -1:])
-        wanted = self._improve_discriminator(real, composed.detach(), inputs)
-        return self._persuasion(composed, inputs, wanted)
-
-    def _improve_discriminator(
-        self, real: Tensor, composed: Tensor, inputs: Tensor
-    ) -> list[Tensor]:
-        """Returns the features of the footage, which the generator is to match."""
-        on_real, wanted = self.discriminator(real, inputs)
-        on_made, _ = self.discriminator(composed, inputs)
-        loss = discriminator_hinge(on_real, on_made)
-        self.opposition.zero_grad(set_to_none=True)
-        loss.backward()
-        self.opposition.step()
-        return [features.detach() for features in wanted]
-
-    def _persuasion(self, composed: Tensor, inputs: Tensor, wanted: list[Tensor]) -> Tensor:
-        self.discriminator.requires_grad_(False)
-        score, seen = self.discriminator(composed, inputs)
-        self.discriminator.requires_grad_(True)
-        config = self.config
-        return config.adversarial_weight * generator_hinge(
-            score
-        ) + config.matching_weight * feature_matching(seen, wanted)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            slow.lerp_(fast, 1 - decay)
+    def _weights(self) -> dict[str, Tensor]:
+        weights: dict[str, Tensor] = self.recipe.average.state_dict()
+        return weights
 
 
-_PARTS = ("generator", "discriminator", "average", "optimiser", "opposition")
+_COUNTS = ("step", "seconds", "batch", "checks", "stopped", "best")
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePools:
+    """Frames with texture carried to them."""
+
+    learned: Samples  # of training frames, from training frames
+    trial: Samples  # of frames that score; matched texture is from training frames only
+
+
+@dataclass(frozen=True, eq=False)
+class _Audience:
+    """Everyone who is told, and the frames they are shown."""
+
+    progress: Progress | None
+    watcher: Watcher
+    save: Save | None
+    rows: np.ndarray  # of the crops: those that score while the training runs
+    held_out: bool  # whether these are not learned from
+    device: torch.device
 
 
 def train_renderer(
@@ -184,107 +155,232 @@ def train_renderer(
     device: torch.device,
     seed: int,
     progress: Progress | None = None,
-    save: Callable[[TrainingState], None] | None = None,
+    save: Save | None = None,
     load: Callable[[], TrainingState | None] | None = None,
+    watcher: Watcher | None = None,
+    samples: SamplePools | None = None,
 ) -> TrainedRenderer:
     """Learn one actor's lower face.
 
     Args:
         crops: stabilised crops of the clip; at least 2 frames with a face.
-        config: budget, sizes and weights.
+        config: recipe, budget, sizes and weights.
         device: where to train.
         seed: makes runs repeatable, up to the number of steps that fit into `minutes`.
         progress: told after every step.
         save: stores a training state; called about every `checkpoint_seconds` and at the end.
         load: gives the last stored state, or None where there is none.
+        watcher: shown losses, scores and contact sheets on the way, and the result's last.
+        samples: frames with texture carried to them; needed unless `network` is pix2pix.
 
     Returns:
         The weights and their scores on training frames (`train_...`) and on held-out frames
-        (`held_out_...`), the latter only where the clip is long enough to spare some.
+        (`held_out_...`), the latter only where the clip is long enough to spare some. With
+        `patience` they are the best of the checks, else the last.
 
     Raises:
         FittingError: no usable frame, or a loss that is not a number.
         ShapeError: crops of the wrong shape.
-
-    Source: Isola et al. 2017. Departs: see `Generator`, `PatchDiscriminator` and `losses`.
     """
     train, held_out = split_frames(crops.usable(), config)
-    trainer = Trainer(config, device, seed)
+    recipe = build_recipe(crops, train, config, device, seed, samples)
+    trainer = Trainer(recipe, config, plan_steps(config, len(train), recipe.batch))
     state = load() if load else None
     if state is not None:
         trainer.restore(state)
         log.info("resuming the renderer's training at step %d", trainer.step)
-    _spend_budget(trainer, prepare_frames(crops, train, config), progress, save)
-    weights = {name: value.cpu() for name, value in trainer.average.state_dict().items()}
-    return TrainedRenderer(weights, _measure(trainer, crops, train, held_out), train, held_out)
+    watcher = watcher or Unwatched()
+    watcher.begin(trainer.step)
+    shown = held_out if len(held_out) else train
+    _spend_budget(trainer, _Audience(progress, watcher, save, shown, len(held_out) > 0, device))
+    network, best_step = trainer.kept()
+    metrics = _measure(trainer, network, device, train, held_out) | {"best_step": float(best_step)}
+    fast = prepare_for_rendering(network, device)
+    watcher.show_sheet(trainer.step, draw_contact_sheet(fast, recipe.pictures, shown))
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    return TrainedRenderer(weights, metrics, train, held_out)
+
+
+def build_recipe(
+    crops: LowerFaceCrops,
+    rows: np.ndarray,
+    config: NeuralConfig,
+    device: torch.device,
+    seed: int,
+    samples: SamplePools | None = None,
+) -> Recipe:
+    """Make the recipe that `config.network` names.
+
+    Args:
+        crops: the clip.
+        rows: (N,) rows to learn from.
+        config: its settings.
+        device: where to train.
+        seed: of weights and batches.
+        samples: frames with texture carried to them; our own recipe needs them.
+
+    Returns:
+        The recipe, untrained.
+
+    Raises:
+        ShapeError: our own recipe is asked for and there are no samples.
+    """
+    if config.network == "pix2pix":
+        return Pix2PixRecipe(crops, rows, config, device, seed)
+    if samples is None:
+        raise ShapeError("neural.network=carried learns from samples, and none are given")
+    return CarriedRecipe(crops, rows, config, device, seed, samples.learned, samples.trial)
+
+
+def plan_steps(config: NeuralConfig, frames: int, batch: int) -> int:
+    """How many steps a training may have: the less footage, the fewer, where passes are limited.
+
+    Args:
+        config: gives `steps` and `passes`.
+        frames: number of frames to learn from.
+        batch: frames drawn a step.
+
+    Returns:
+        The most steps, at least 1.
+
+    >>> plan_steps(NeuralConfig(steps=6000, passes=40), frames=250, batch=4)
+    2500
+    """
+    if not config.passes:
+        return config.steps
+    return max(1, min(config.steps, math.ceil(config.passes * frames / batch)))
 
 
 def _measure(
-    trainer: Trainer, crops: LowerFaceCrops, train: np.ndarray, held_out: np.ndarray
+    trainer: Trainer,
+    network: nn.Module,
+    device: torch.device,
+    train: np.ndarray,
+    held_out: np.ndarray,
 ) -> dict[str, float]:
-    fast = prepare_for_rendering(trainer.average, trainer.device)
-    metrics = score_generator(fast, crops, train, most=32).as_metrics("train")
+    fast, read = prepare_for_rendering(network, device), trainer.recipe.pictures
+    metrics = score_generator(fast, read, train, most=32).as_metrics("train")
     if len(held_out):
-        metrics |= score_generator(fast, crops, held_out).as_metrics("held_out")
+        metrics |= score_generator(fast, read, held_out).as_metrics("held_out")
     return metrics | {
         "steps": float(trainer.step),
+        "stopped_early": float(trainer.stopped),
+        "batch": float(trainer.batch),
         "seconds": round(trainer.seconds, 1),
         "train_frames": float(len(train)),
         "held_out_frames": float(len(held_out)),
     }
 
 
-def _spend_budget(
+def _spend_budget(trainer: Trainer, audience: _Audience) -> None:
+    meter, smooth = Meter(), math.nan
+    save_due, began = trainer.seconds + trainer.config.checkpoint_seconds, time.perf_counter()
+    with _Batches(trainer) as batches:
+        while not trainer.has_finished():
+            figures = _train_once(trainer, batches)
+            if not all(math.isfinite(value) for value in figures.values()):
+                raise FittingError(
+                    f"the renderer's training diverged at step {trainer.step}",
+                    "lower neural.learning_rate, or train with another seed",
+                )
+            began = _charge(trainer, began)
+            error = figures["l1"]
+            smooth = error if math.isnan(smooth) else 0.98 * smooth + 0.02 * error
+            _tell(trainer, audience, meter, figures, smooth)
+            if trainer.is_check_due():
+                _check(trainer, audience)
+            if audience.save and (trainer.has_finished() or trainer.seconds >= save_due):
+                save_due = _save(trainer, audience.save)
+
+
+def _charge(trainer: Trainer, began: float) -> float:
+    """Charge what has passed since `began`; all of the wall clock counts, checks included."""
+    now = time.perf_counter()
+    trainer.seconds += now - began
+    return now
+
+
+def _tell(
     trainer: Trainer,
-    frames: TrainingFrames,
-    progress: Progress | None,
-    save: Callable[[TrainingState], None] | None,
+    audience: _Audience,
+    meter: Meter,
+    figures: dict[str, float],
+    smooth: float,
 ) -> None:
-    saved_at, smooth = trainer.seconds, math.nan
-    while trainer.share_spent() < 1:
-        began = time.perf_counter()
-        error = _train_once(trainer, frames)
-        trainer.seconds += time.perf_counter() - began
-        if not math.isfinite(error):
-            raise FittingError(
-                f"the renderer's training diverged at step {trainer.step}",
-                "lower neural.learning_rate, or train with another seed",
-            )
-        smooth = error if math.isnan(smooth) else 0.98 * smooth + 0.02 * error
-        if progress:
-            expected = round(trainer.step / trainer.share_spent())
-            progress(trainer.step, expected, f"L1 {smooth:.4f}")
-        finished = trainer.share_spent() >= 1
-        if save and (finished or trainer.seconds - saved_at >= trainer.config.checkpoint_seconds):
-            save(trainer.state())
-            saved_at = trainer.seconds
+    spent = trainer.share_spent()
+    meter.note(figures)
+    shown = meter.report(spent)
+    if shown:
+        audience.watcher.show_figures(trainer.step, shown)
+    if audience.progress:
+        left = describe_time_left(trainer.seconds, spent)
+        audience.progress(trainer.step, round(trainer.step / spent), f"L1 {smooth:.4f}, {left}")
 
 
-def _train_once(trainer: Trainer, frames: TrainingFrames) -> float:
+def _check(trainer: Trainer, audience: _Audience) -> None:
+    """Score a few frames and draw a sheet; only frames not learned from can end a training."""
+    network, read = trainer.recipe.average, trainer.recipe.pictures
+    fast = prepare_for_rendering(network, audience.device)
+    score = score_generator(fast, read, audience.rows, CHECK_FRAMES)
+    figures = {**asdict(score), "merit_db": score.merit_db()}
+    label = "held_out" if audience.held_out else "learned"
+    named = {f"{label}/{name}": value for name, value in figures.items()}
+    audience.watcher.show_figures(trainer.step, named)
+    audience.watcher.show_sheet(trainer.step, draw_contact_sheet(fast, read, audience.rows))
+    trainer.judge(score if audience.held_out else None)
+
+
+def _save(trainer: Trainer, save: Save) -> float:
+    """Returns the second at which the next state is due: large ones are saved less often."""
+    began = time.perf_counter()
+    save(trainer.state())
+    took, apart = time.perf_counter() - began, trainer.config.checkpoint_seconds
+    return trainer.seconds + (max(apart, took / SAVING_SHARE) if apart else 0.0)
+
+
+class _Batches:
+    """The batches of the coming steps, of the size that still fits into memory."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._ahead = self._start()
+
+    def __enter__(self) -> _Batches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ahead.close()
+
+    def take(self) -> Any:
+        return self._ahead.take()
+
+    def halve(self) -> None:
+        """Draw this step's batch, and those after it, anew at half the size."""
+        self._ahead.close()
+        self._trainer.batch //= 2
+        self._ahead = self._start()
+
+    def _start(self) -> DrawAhead[Any]:
+        draw = partial(self._trainer.recipe.draw, batch=self._trainer.batch)
+        return DrawAhead(draw, self._trainer.step)
+
+
+def _train_once(trainer: Trainer, batches: _Batches) -> dict[str, float]:
     """One step; where memory runs out it is tried again with half the batch."""
     while True:
-        config, random = replace(trainer.config, batch=trainer.batch), trainer.chance()
+        moment = Moment(trainer.step, trainer.share_spent())
         try:
-            windows = draw_windows(frames, config, random)
-            return trainer.train_step(augment(windows, config, random, trainer.device))
+            figures = read_scalars(trainer.recipe.train_step(batches.take(), moment))
+            trainer.step += 1
+            return figures
         except RuntimeError as error:
             if not _is_out_of_memory(error) or trainer.batch == 1:
                 raise
-        trainer.batch //= 2
+        batches.halve()
         log.warning("out of memory: going on with batches of %d", trainer.batch)
-        if trainer.device.type == "cuda":
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _decay(spent: float) -> float:
-    """Half a cosine from 1 to 0.05 over the budget."""
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * spent))
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metatalk.errors import ConfigError, MissingAssetError
-from metatalk.render.rasterize import Fragments, rasterize
+from metatalk.render.rasterize import Box, Fragments, rasterize
 
 Backend = Literal["auto", "numba", "pytorch3d"]
 HOW_TO_BUILD = (
@@ -31,6 +31,9 @@ def see_mesh(
     width: int,
     cull_back: bool = False,
     shown: int | None = None,
+    threads: int | None = None,
+    weighted: bool = True,
+    box: Box | None = None,
 ) -> Fragments:
     """Find the nearest triangle at each pixel centre with the rasteriser that was asked for.
 
@@ -42,6 +45,9 @@ def see_mesh(
         width: columns of the pictures.
         cull_back: leave out triangles seen from behind.
         shown: triangles from this number on hide others but leave their own pixels empty.
+        threads: at most this many at once on the processor; None means one for each core.
+        weighted: whether weights are wanted; ours is faster without them.
+        box: left, top, right, bottom of what is wanted; ours leaves the rest empty.
 
     Returns:
         Fragments of B pictures, as `rasterize` describes them.
@@ -52,7 +58,7 @@ def see_mesh(
         ShapeError: points or triangles are not shaped as documented.
     """
     if choose_backend(backend) == "numba":
-        return rasterize(points, triangles, height, width, cull_back, shown=shown)
+        return rasterize(points, triangles, height, width, cull_back, threads, shown, weighted, box)
     from metatalk.render.pytorch3d_backend import rasterize_with_pytorch3d
 
     return rasterize_with_pytorch3d(points, triangles, height, width, cull_back, shown)

@@ -23,7 +23,7 @@ def share_rows(
         height: rows of each picture.
         threads: at most this many at once; None means one for each core.
     """
-    count = _cores() if threads is None else threads
+    count = count_cores() if threads is None else threads
     pieces = _pieces(pictures, height, max(1, count))
     workers = min(count, len(pieces))
     if workers <= 1:
@@ -35,7 +35,7 @@ def share_rows(
             pass
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

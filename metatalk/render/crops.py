@@ -6,7 +6,6 @@ moves within the crop and cannot be read from where the crop lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -118,22 +117,6 @@ def crop_sides(transforms: np.ndarray, size: int) -> np.ndarray:
     """
     check_shape("transforms", transforms, "... 2 3")
     return size / np.sqrt(np.abs(np.linalg.det(transforms[..., :2])))
-
-
-def choose_crop_size(face_px: float, sizes: Sequence[int]) -> int:
-    """Choose the crop side that keeps the footage's definition at the least cost.
-
-    Args:
-        face_px: frame pixels that the crop's side spans.
-        sizes: sides to choose from, crop px; at least one.
-
-    Returns:
-        The smallest side that does not shrink the footage, else the largest.
-
-    >>> choose_crop_size(210.0, (128, 256, 512)), choose_crop_size(900.0, (128, 256))
-    (256, 256)
-    """
-    return min((size for size in sizes if size >= face_px), default=max(sizes))
 
 
 def apply_transforms(points: np.ndarray, transforms: np.ndarray) -> np.ndarray:

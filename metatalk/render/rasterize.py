@@ -20,6 +20,7 @@ from metatalk.shapes import check_shape
 SUBPIXEL_BITS = 12
 SUBPIXEL = 1 << SUBPIXEL_BITS  # grid steps per pixel
 REACH_PX = 1 << 17  # |x|, |y| of a drawable corner; keeps products of edges within 64 bits
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right, bottom excluded
 NEAR_MM = 1.0  # corners at this depth or nearer cannot be projected
 
 
@@ -50,6 +51,8 @@ def rasterize(
     cull_back: bool = False,
     threads: int | None = None,
     shown: int | None = None,
+    weighted: bool = True,
+    box: Box | None = None,
 ) -> Fragments:
     """Find the nearest triangle at each pixel centre.
 
@@ -69,6 +72,8 @@ def rasterize(
         threads: at most this many at once; None means one for each core.
         shown: triangles from this number on hide what lies behind them but leave their own
             pixels empty; None means that all are shown.
+        weighted: whether weights are wanted; without them they are all 0, and it is faster.
+        box: the part of the pictures to draw, the rest stays empty; None means all.
 
     Returns:
         Fragments of B pictures.
@@ -83,24 +88,47 @@ def rasterize(
     corners = np.ascontiguousarray(points, dtype=np.float32)
     faces = np.ascontiguousarray(triangles, dtype=np.int32)
     triangle = np.full((batch, height, width), -1, dtype=np.int32)
-    weights = np.zeros((batch, height, width, 3), dtype=np.float32)
+    weights = _weights(batch, height, width, weighted)
     depth = np.full((batch, height, width), np.inf, dtype=np.float32)
     grid = np.empty((batch, count, 2), dtype=np.int64)
     inverse = np.empty((batch, count), dtype=np.float64)
     for picture in range(batch):
         _snap_corners(corners[picture], grid[picture], inverse[picture])
 
+    left, top, right, bottom = _within(box, height, width)
+
     def draw(picture: int, first: int, end: int) -> None:
+        first, end = max(first, top), min(end, bottom)
         _draw_rows(
-            grid[picture], inverse[picture], faces, first, end, cull_back,
-            triangle[picture], weights[picture], depth[picture],
+            grid[picture], inverse[picture], faces, first, end, left, right, cull_back,
+            triangle[picture], depth[picture],
         )  # fmt: skip
         if shown is not None:
             rows = slice(first, end)
-            _hide_from(shown, triangle[picture, rows], weights[picture, rows], depth[picture, rows])
+            _hide_from(shown, triangle[picture, rows], depth[picture, rows])
+        if weighted:
+            _weigh_rows(
+                grid[picture], inverse[picture], faces, first, end,
+                triangle[picture], weights[picture],
+            )  # fmt: skip
 
     share_rows(draw, batch, height, threads)
     return Fragments(triangle, weights, depth)
+
+
+def _within(box: Box | None, height: int, width: int) -> Box:
+    """The part of a box that lies in the picture; all of the picture where there is no box."""
+    left, top, right, bottom = box or (0, 0, width, height)
+    left, top = min(max(left, 0), width), min(max(top, 0), height)
+    return left, top, max(min(right, width), left), max(min(bottom, height), top)
+
+
+def _weights(batch: int, height: int, width: int, weighted: bool) -> np.ndarray:
+    """(B, H, W, 3) float32 zeros; where nothing is written into them they take no memory."""
+    shape = (batch, height, width, 3)
+    if weighted:
+        return np.zeros(shape, dtype=np.float32)
+    return np.broadcast_to(np.zeros((), dtype=np.float32), shape)
 
 
 def interpolate(
@@ -191,10 +219,10 @@ def _owns_edge(dx: Any, dy: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _draw_rows(
-    grid: Any, inverse: Any, triangles: Any, first: int, end: int, cull_back: bool,
-    out_triangle: Any, out_weights: Any, out_depth: Any,
+    grid: Any, inverse: Any, triangles: Any, first: int, end: int, start: int, stop: int,
+    cull_back: bool, out_triangle: Any, out_depth: Any,
 ) -> None:  # fmt: skip
-    half, last_column = SUBPIXEL // 2, out_triangle.shape[1] - 1
+    half = SUBPIXEL // 2
     for number in range(triangles.shape[0]):
         a, b, c = triangles[number, 0], triangles[number, 1], triangles[number, 2]
         ay, by, cy = grid[a, 1], grid[b, 1], grid[c, 1]
@@ -203,16 +231,15 @@ def _draw_rows(
         if top > bottom:
             continue
         ax, bx, cx = grid[a, 0], grid[b, 0], grid[c, 0]
-        left = max((min(ax, bx, cx) - half + SUBPIXEL - 1) >> SUBPIXEL_BITS, 0)
-        right = min((max(ax, bx, cx) - half) >> SUBPIXEL_BITS, last_column)
+        left = max((min(ax, bx, cx) - half + SUBPIXEL - 1) >> SUBPIXEL_BITS, start)
+        right = min((max(ax, bx, cx) - half) >> SUBPIXEL_BITS, stop - 1)
         if left > right or inverse[a] == 0.0 or inverse[b] == 0.0 or inverse[c] == 0.0:
             continue
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0 or (cull_back and area > 0):
             continue
         # second and third corner change places where needed, so that inside is positive
-        turned = area < 0
-        if turned:
+        if area < 0:
             area, b, c = -area, c, b
             bx, by, cx, cy = cx, cy, bx, by
         # the edge facing a corner: its weight's step along a row (x) and down a column (y)
@@ -227,18 +254,17 @@ def _draw_rows(
         row_c = step_cy * (y - ay) + step_cx * (x - ax)
         for row in range(top, bottom + 1):
             in_a, in_b, in_c = row_a, row_b, row_c
+            entered = False
             for column in range(left, right + 1):
                 if (in_a + bias_a) | (in_b + bias_b) | (in_c + bias_c) >= 0:
-                    weight_a, weight_b = in_a * inverse[a], in_b * inverse[b]
-                    weight_c = in_c * inverse[c]
-                    total = weight_a + weight_b + weight_c
+                    entered = True
+                    total = in_a * inverse[a] + in_b * inverse[b] + in_c * inverse[c]
                     depth = np.float32(area / total)
                     if depth < out_depth[row, column]:
                         out_depth[row, column] = depth
                         out_triangle[row, column] = number
-                        out_weights[row, column, 0] = weight_a / total
-                        out_weights[row, column, 2 if turned else 1] = weight_b / total
-                        out_weights[row, column, 1 if turned else 2] = weight_c / total
+                elif entered:
+                    break  # a triangle has no gaps
                 in_a += step_ax * SUBPIXEL
                 in_b += step_bx * SUBPIXEL
                 in_c += step_cx * SUBPIXEL
@@ -248,12 +274,36 @@ def _draw_rows(
 
 
 @njit(cache=True, nogil=True)
-def _hide_from(shown: int, triangle: Any, weights: Any, depth: Any) -> None:
+def _weigh_rows(
+    grid: Any, inverse: Any, triangles: Any, first: int, end: int, triangle: Any, weights: Any
+) -> None:
+    """Weigh the corners of what is seen in the end, not of all that was drawn on the way."""
+    half = SUBPIXEL // 2
+    for row in range(first, end):
+        y = row * SUBPIXEL + half
+        for column in range(triangle.shape[1]):
+            number = triangle[row, column]
+            if number < 0:
+                continue
+            x = column * SUBPIXEL + half
+            a, b, c = triangles[number, 0], triangles[number, 1], triangles[number, 2]
+            ax, bx, cx = grid[a, 0] - x, grid[b, 0] - x, grid[c, 0] - x
+            ay, by, cy = grid[a, 1] - y, grid[b, 1] - y, grid[c, 1] - y
+            weight_a = (bx * cy - by * cx) * inverse[a]
+            weight_b = (cx * ay - cy * ax) * inverse[b]
+            weight_c = (ax * by - ay * bx) * inverse[c]
+            share = 1.0 / (weight_a + weight_b + weight_c)
+            weights[row, column, 0] = weight_a * share
+            weights[row, column, 1] = weight_b * share
+            weights[row, column, 2] = weight_c * share
+
+
+@njit(cache=True, nogil=True)
+def _hide_from(shown: int, triangle: Any, depth: Any) -> None:
     for row in range(triangle.shape[0]):
         for column in range(triangle.shape[1]):
             if triangle[row, column] >= shown:
                 triangle[row, column] = -1
-                weights[row, column] = 0.0
                 depth[row, column] = np.inf
 
 

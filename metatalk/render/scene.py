@@ -58,9 +58,20 @@ class Scene:
         drawn[self.drawn] = True
         return (~drawn).nonzero().flatten()
 
+    @cached_property
+    def neutral(self) -> Tensor:
+        """(V, 3) mm, model frame: the person's resting face."""
+        return self.model.neutral(self.person.identity)
+
+    @cached_property
+    def wide(self) -> Tensor:
+        """(V, 3) mm, model frame: the same with the mouth as wide open as speech gets."""
+        opened = MASK_OPEN * self.model.open_mouth
+        return self.model.shape(self.person.identity, opened)
+
     def anchors(self, track: TrackCoefficients) -> np.ndarray:
         """(T, A, 2) px: the resting lower face in each frame's pose; nan without a face."""
-        resting = self.model.neutral(self.person.identity)[self.model.regions["lower_face"]]
+        resting = self.neutral[self.model.regions["lower_face"]]
         resting = resting[::4].expand(len(track), -1, -1)
         pixels = self.camera.project(transform_points(resting, track.rotation, track.translation))
         pixels[~track.has_face] = torch.nan
@@ -85,7 +96,8 @@ class Scene:
 
     def vertices(self, track: TrackCoefficients) -> Tensor:
         """(T, V, 3) mm, camera frame."""
-        shape = self.model.shape(self.person.identity, track.expression)
+        basis = self.model.expression_basis
+        shape = self.neutral + torch.tensordot(track.expression, basis, dims=1)
         return transform_points(shape, track.rotation, track.translation)
 
     def points(self, track: TrackCoefficients, transforms: np.ndarray) -> np.ndarray:
@@ -107,14 +119,18 @@ class Scene:
             self.backend,
         )
 
-    def mask(self, track: TrackCoefficients, transforms: np.ndarray) -> np.ndarray:
+    def mask(
+        self, track: TrackCoefficients, transforms: np.ndarray, threads: int | None = None
+    ) -> np.ndarray:
         """(T, S, S) uint8, 0 or 255: what any mouth of this head could cover."""
-        closed = torch.zeros_like(track.expression)
-        wide = closed + MASK_OPEN * self.model.open_mouth
+        closed, wide = (
+            transform_points(shape, track.rotation, track.translation)
+            for shape in (self.neutral, self.wide)
+        )
         triangles = self.model.triangles.numpy()
         return lower_face_mask(
-            self.vertices(track.with_expression(closed)),
-            self.vertices(track.with_expression(wide)),
+            closed,
+            wide,
             triangles[self.skin.numpy()],
             self.camera,
             transforms,
@@ -122,6 +138,7 @@ class Scene:
             max(1, round(self.grow_px * self.size / GROWTH_AT_PX)),
             triangles[self.occluders.numpy()],
             self.backend,
+            threads,
         )
 
     def carry(

@@ -11,6 +11,7 @@ from numba import njit
 
 from metatalk.render.backend import see_mesh
 from metatalk.render.bands import share_rows
+from metatalk.render.rasterize import Fragments
 from metatalk.shapes import check_shape
 
 HIDING_MM = 2.0  # a surface this much nearer hides the one behind it
@@ -57,22 +58,55 @@ def carry_map(
     Raises:
         ShapeError: an argument is not shaped as documented.
     """
-    sizes = check_shape("points_new", points_new, "B V 3")
-    check_shape("points_old", points_old, "B V 3", **sizes)
+    check_shape("points_old", points_old, "B V 3", **check_shape("points_new", points_new, "B V 3"))
     faces = np.ascontiguousarray(triangles, dtype=np.int32)
     old = np.ascontiguousarray(points_old, dtype=np.float32)
     seen = see_mesh(backend, points_new, faces, size, size, cull_back=True)
-    old_depth = see_mesh(backend, old, faces, old_height, old_width, cull_back=True).depth
-    source = np.empty((sizes["B"], size, size, 2), dtype=np.float32)
+    behind = see_mesh(backend, old, faces, old_height, old_width, cull_back=True, weighted=False)
+    return trace_back(seen, faces, old, behind.depth, hiding_mm)
+
+
+def trace_back(
+    seen: Fragments,
+    triangles: np.ndarray,
+    points_old: np.ndarray,
+    depth_old: np.ndarray,
+    hiding_mm: float = HIDING_MM,
+    threads: int | None = None,
+) -> CarryMap:
+    """Find in old pictures the surface points that rasterized new ones show.
+
+    Args:
+        seen: what the new pictures show, B of them.
+        triangles: (F, 3) the triangles that were rasterized.
+        points_old: (B, V, 3) x, y in px of the old pictures, camera depth in mm.
+        depth_old: (B, H, W) float32 mm, what the old pictures show; inf = nothing.
+        hiding_mm: a point is hidden where the old picture shows something this much nearer.
+        threads: at most this many at once; None means one for each core.
+
+    Returns:
+        The map, see `carry_map`.
+
+    Raises:
+        ShapeError: an argument is not shaped as documented.
+    """
+    batch, height, width = seen.triangle.shape
+    check_shape("triangles", triangles, "F 3")
+    check_shape("points_old", points_old, "B V 3", B=batch)
+    check_shape("depth_old", depth_old, "B H W", B=batch)
+    faces = np.ascontiguousarray(triangles, dtype=np.int32)
+    old = np.ascontiguousarray(points_old, dtype=np.float32)
+    depth = np.ascontiguousarray(depth_old, dtype=np.float32)
+    source = np.empty((batch, height, width, 2), dtype=np.float32)
 
     def trace(picture: int, first: int, end: int) -> None:
         rows = slice(first, end)
         _trace_rows(
             seen.triangle[picture, rows], seen.weights[picture, rows], faces,
-            old[picture], old_depth[picture], hiding_mm, source[picture, rows],
+            old[picture], depth[picture], np.float32(hiding_mm), source[picture, rows],
         )  # fmt: skip
 
-    share_rows(trace, sizes["B"], size)
+    share_rows(trace, batch, height, threads)
     return CarryMap(source, np.isfinite(source[..., 0]))
 
 
@@ -97,45 +131,48 @@ def carry_pixels(picture: np.ndarray, source: np.ndarray) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _trace_rows(
     triangle: Any, weights: Any, triangles: Any, old: Any, old_depth: Any,
-    hiding_mm: float, out: Any,
+    hiding_mm: Any, out: Any,
 ) -> None:  # fmt: skip
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            out[row, column] = np.nan
+            out[row, column, 0] = out[row, column, 1] = np.nan
             number = triangle[row, column]
             if number < 0:
                 continue
             a, b, c = triangles[number, 0], triangles[number, 1], triangles[number, 2]
-            if _turned_away(old[a], old[b], old[c]):
+            if _turned_away(old, a, b, c):
                 continue
             # x * depth is linear over the surface where x alone is not
-            u, v, w = weights[row, column]
-            at_a, at_b, at_c = u * old[a, 2], v * old[b, 2], w * old[c, 2]
+            at_a = weights[row, column, 0] * old[a, 2]
+            at_b = weights[row, column, 1] * old[b, 2]
+            at_c = weights[row, column, 2] * old[c, 2]
             depth = at_a + at_b + at_c
-            x = (at_a * old[a, 0] + at_b * old[b, 0] + at_c * old[c, 0]) / depth
-            y = (at_a * old[a, 1] + at_b * old[b, 1] + at_c * old[c, 1]) / depth
+            share = np.float32(1.0) / depth
+            x = (at_a * old[a, 0] + at_b * old[b, 0] + at_c * old[c, 0]) * share
+            y = (at_a * old[a, 1] + at_b * old[b, 1] + at_c * old[c, 1]) * share
             if _farthest_around(old_depth, x, y) > depth - hiding_mm:
                 out[row, column, 0] = x
                 out[row, column, 1] = y
 
 
 @njit(cache=True, nogil=True)
-def _turned_away(a: Any, b: Any, c: Any) -> Any:
+def _turned_away(old: Any, a: int, b: int, c: int) -> Any:
     """Whether a triangle shows its back, or cannot be projected."""
-    if not (a[2] > 0 and b[2] > 0 and c[2] > 0):
+    if not (old[a, 2] > 0 and old[b, 2] > 0 and old[c, 2] > 0):
         return True
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) >= 0
+    across = (old[b, 0] - old[a, 0]) * (old[c, 1] - old[a, 1])
+    return across - (old[b, 1] - old[a, 1]) * (old[c, 0] - old[a, 0]) >= 0
 
 
 @njit(cache=True, nogil=True)
-def _farthest_around(depth: Any, x: float, y: float) -> Any:
+def _farthest_around(depth: Any, x: Any, y: Any) -> Any:
     """The greatest depth among the four pixels around a point; -inf outside the picture."""
     height, width = depth.shape
     if not (0 <= x <= width and 0 <= y <= height):
-        return -np.inf
-    column, row = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
-    farthest = -np.inf
-    for j in range(max(row, 0), min(row + 2, height)):
-        for i in range(max(column, 0), min(column + 2, width)):
-            farthest = max(farthest, depth[j, i])
-    return farthest
+        return np.float32(-np.inf)
+    # Half a pixel inwards lies the first centre; a number cut off is rounded down, being positive.
+    column, row = int(x + np.float32(0.5)) - 1, int(y + np.float32(0.5)) - 1
+    left, right = max(column, 0), min(column + 1, width - 1)
+    upper, lower = max(row, 0), min(row + 1, height - 1)
+    above = max(depth[upper, left], depth[upper, right])
+    return max(above, depth[lower, left], depth[lower, right])

@@ -16,24 +16,29 @@ from metatalk.workspace.manifest import Manifest
 BELONG = (
     ("fit", "render"),
     ("fit", "train_a2e"),
+    ("fit", "train_renderer"),
     ("render", "train_renderer"),
 )
 NEEDED = ("ingest", "landmarks", "fit", "render", "train_a2e", "train_renderer")
 
 
-def require_trained(folder: ActorFolder) -> None:
+def require_trained(folder: ActorFolder, without: frozenset[str] = frozenset()) -> None:
     """Check that an actor is whole and of one piece.
 
     Args:
         folder: the actor.
+        without: stages that are not needed.
 
     Raises:
         MissingAssetError: a stage has not been computed.
         StaleArtefactError: a stage was computed anew and what follows from it was not.
     """
     for stage in NEEDED:
-        folder.require(stage)
+        if stage not in without:
+            folder.require(stage)
     for earlier, later in BELONG:
+        if later in without:
+            continue
         if _manifest(folder, later).cause.inputs[earlier] != _manifest(folder, earlier).outputs:
             raise StaleArtefactError(
                 f"{later} was learned from another {earlier} than the one that is there now",
@@ -75,10 +80,12 @@ def actor_config(folder: ActorFolder, asked: Config) -> Config:
         Both put together.
     """
     trained: dict[str, Any] = {}
-    for stage in ("fit", "render", "train_a2e", "train_renderer"):
+    for stage in ("fit", "render", "train_renderer"):
         trained |= _manifest(folder, stage).cause.settings
+    if speaks := folder.manifest("train_a2e"):
+        trained |= speaks.cause.settings
     sections = ("fit", "landmarks", "render", "a2e", "neural")
-    made = load_settings({name: trained[name] for name in sections})
+    made = load_settings({name: trained[name] for name in sections if name in trained})
     a2e = replace(made.a2e, amplitude=asked.a2e.amplitude, smooth_s=asked.a2e.smooth_s)
     landmarks = replace(made.landmarks, face=asked.landmarks.face)
     render = replace(made.render, backend=asked.render.backend)

@@ -1,78 +1,56 @@
-"""Drive: an actor, a recording and a clip become a video."""
+"""Drive: an actor, a recording or another performance, and a clip become a video."""
 
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from metatalk import __version__
-from metatalk.compose.ahead import WriteBehind, read_ahead
+from metatalk.compose.ahead import WriteBehind, one_thread_each, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
 from metatalk.compose.revoice import Performance, Studio, presence, revoice
 from metatalk.config import Config
-from metatalk.errors import MediaError
-from metatalk.interchange.edits import Edits
+from metatalk.errors import ConfigError, MediaError
 from metatalk.interchange.reading import read_curves
-from metatalk.landmarks.track import LandmarkTrack
 from metatalk.media.audio import audio_duration
+from metatalk.media.clip_sound import align_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
 from metatalk.media.probe import probe_video
 from metatalk.media.writer import VideoWriter
-from metatalk.morphable.camera import Camera
-from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
-from metatalk.neural.generator import build_generator
-from metatalk.neural.infer import prepare_for_rendering
-from metatalk.render.scene import Scene
+from metatalk.render.bands import count_cores
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
-from metatalk.stages.artefacts import (
-    load_crop_plan,
-    load_index,
-    load_landmarks,
-    load_mouth,
-    load_weights,
+from metatalk.stages.artefacts import load_index, load_mouth
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.library import Material
+from metatalk.stages.performance import acted_expression, drawn_expression, spoken_expression
+from metatalk.stages.performer import (
+    Performer,
+    actor_range,
+    open_performance,
+    performance_entry,
+    read_act,
 )
-from metatalk.stages.device import choose_device
-from metatalk.stages.face_model import face_model_card, open_face_model
-from metatalk.stages.fit import FIT_TARGET
-from metatalk.stages.ingest import INGEST
-from metatalk.stages.landmarks import LANDMARKS
-from metatalk.stages.performance import drawn_expression, spoken_expression
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
-from metatalk.stages.stage import (
-    STAGE_NAMES,
-    Progress,
-    ProgressFactory,
-    run_stages,
-    silent_progress,
-)
-from metatalk.timing import FrameIndex
+from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
+from metatalk.stages.studio import choose_sources, open_studio
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
-from metatalk.workspace.digest import digest_file
-from metatalk.workspace.footage import find_footage, is_footage
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_apart, require_output
 
 LOG = logging.getLogger(__name__)
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
 WAITING = 6  # decoded and finished frames that may wait on either side of the networks
-
-
-@dataclass(frozen=True, eq=False)
-class Footage:
-    """The clip that is to speak, taken apart."""
-
-    clip: Path
-    index: FrameIndex
-    landmarks: LandmarkTrack
-    track: TrackCoefficients
-    camera: Camera
+MOST_WORKERS = 4  # batches worked on at once; each holds a few frames in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,29 +61,32 @@ class Drive:
     plan: FramePlan
     performance: Performance
     studio: Studio
+    performed: Footage | None = None  # the clip that drives it in place of a recording
 
 
 def drive_actor(
     actor: Path,
-    audio: Path,
+    audio: Path | None,
     output: Path,
     target: Path | None,
     config: Config,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
     expression: Path | None = None,
+    performer: Performer | None = None,
 ) -> Metrics:
-    """Make an actor say a recording.
+    """Make an actor say a recording, or do what is done in another clip.
 
     Args:
         actor: the actor folder, trained.
-        audio: the recording; any audio or video file.
+        audio: the recording; any audio or video file. None: the performer's sound.
         output: the video to write: .mp4, .mov or .mkv.
         target: another clip of the actor to show; None shows the training clip.
         config: all settings.
-        rerun: stages to compute again, of the target's.
+        rerun: stages to compute again, of the target's and the performer's.
         progress_factory: who is told how far each stage is.
         expression: edited curves that move the lower face in place of the recording's words.
+        performer: a clip whose face moves the actor's in place of the recording's words.
 
     Returns:
         Frames, seconds, frames a second, and how many frames kept the filmed mouth.
@@ -115,18 +96,24 @@ def drive_actor(
     """
     folder = ActorFolder(actor)
     require_container(output)
-    require_output(output, [audio, *(path for path in (target, expression) if path)])
+    acted = performer.clip if performer else None
+    require_output(output, [path for path in (audio, target, expression, acted) if path])
     require_apart(output, STAGE_NAMES, [actor])
-    with folder.lock(shared=True):
-        drive = prepare_drive(actor, audio, target, config, rerun, progress_factory, expression)
+    with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
+        drive = prepare_drive(
+            actor, audio, target, config, rerun, progress_factory, expression, performer
+        )
         require_output(output, [drive.footage.clip])
+        sound = audio or _performed_sound(drive, Path(scratch))
         plan, started = drive.plan, time.monotonic()
         with disk_errors_remedied(output.parent), progress_factory("drive") as progress:
-            with _open_writer(output, audio, drive, config) as writer:
+            with _open_writer(output, sound, drive, config) as writer:
                 _stream(drive, writer, progress)
-            given = [own_entry("speech", audio)]
-            given += [own_entry("curves", expression)] if expression else []
-            write_result_ledger(output, [*result_entries(actor, drive.footage.clip), *given])
+            entries = result_entries(actor, drive.footage.clip)
+            entries += [performance_entry(entries, performer)] if performer else []
+            entries += [own_entry("speech", audio)] if audio else []
+            entries += [own_entry("curves", expression)] if expression else []
+            write_result_ledger(output, entries)
     seconds = time.monotonic() - started
     return {
         "output": str(output),
@@ -152,12 +139,13 @@ def require_container(output: Path) -> None:
 
 def prepare_drive(
     actor: Path,
-    audio: Path,
+    audio: Path | None,
     target: Path | None,
     config: Config,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
     expression: Path | None = None,
+    performer: Performer | None = None,
 ) -> Drive:
     """Do all that comes before the first frame; arguments and errors as in `drive_actor`.
 
@@ -165,87 +153,84 @@ def prepare_drive(
         What is to be shown, and everything it takes to draw it.
     """
     folder = ActorFolder(actor)
-    require_trained(folder)
+    require_trained(folder, frozenset({"train_a2e"}) if performer else frozenset())
     config = actor_config(folder, config)
     require_face_model(folder, config)
-    sound_s = audio_duration(audio)
+    sound_s = audio_duration(audio) if audio else None
     model = open_face_model(config.fit.face_model, config.landmarks)
     own_rate = load_index(folder.path("ingest") / "frames.npz").rate
     edits = read_curves(expression, model, own_rate) if expression else None
-    footage = _open_footage(folder, target, config, rerun, progress_factory)
-    plan = plan_frames(footage.index, sound_s, config.drive.length)
-    performance = _perform(folder, footage, audio, plan, config, model.expression_names, edits)
-    return Drive(footage, plan, performance, _open_studio(folder, footage, config, model))
+    footage = open_footage(folder, target, config, rerun, progress_factory)
+    performed, length = None, config.drive.length
+    if performer:
+        performed = open_performance(folder, performer, footage, config, rerun, progress_factory)
+        heard_s = performed.index.exact_duration if sound_s is None else sound_s
+        plan = plan_frames(footage.index, heard_s, length)
+        shown, rest = _act(folder, footage, plan, model, performer, performed)
+    elif audio and sound_s is not None:
+        plan = plan_frames(footage.index, sound_s, length)
+        shown, rest = _speak(folder, footage, plan, config, audio)
+    else:
+        raise ConfigError("there is nothing to say", "give AUDIO, or --expression-from CLIP")
+    if edits is not None:
+        names, lower, is_acted = model.expression_names, model.lower_units.numpy(), bool(performer)
+        shown = drawn_expression(shown, edits, plan.seconds(), names, lower, rest, is_acted)
+    studio, library = open_studio(folder, footage, config, model)
+    performance = _perform(footage, plan, config, shown, library)
+    return Drive(footage, plan, performance, studio, performed)
 
 
-def _open_footage(
+def _speak(
+    folder: ActorFolder, footage: Footage, plan: FramePlan, config: Config, audio: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let the recording move the mouth: (N, E) the result's expression, (E,) the face at rest."""
+    space, network = load_mouth(folder.path("train_a2e"), config.a2e)
+    filmed = footage.track.expression.numpy()[plan.frames]
+    shown = spoken_expression(space, network, audio, plan.seconds(), filmed, config.a2e)
+    return shown, space.mouth_to_expression(network.rest.numpy()[None])[0]
+
+
+def _act(
     folder: ActorFolder,
-    target: Path | None,
-    config: Config,
-    rerun: frozenset[str],
-    progress_factory: ProgressFactory,
-) -> Footage:
-    clip, root = target or find_footage(folder.root), folder.root
-    if target is not None and not is_footage(folder.root, target):
-        root = folder.root / "targets" / digest_file(target)[-16:]
-        card = face_model_card(config.fit.face_model, config.landmarks)
-        sources = {"clip": target, "actor": folder.path("fit"), "face_model": card}
-        run_stages([INGEST, LANDMARKS, FIT_TARGET], root, sources, config, rerun, progress_factory)
-    artefacts = ActorFolder(root)
-    _, track, camera = load_coefficients(artefacts.path("fit") / "coefficients.npz")
-    return Footage(
-        clip,
-        load_index(artefacts.path("ingest") / "frames.npz"),
-        load_landmarks(artefacts.path("landmarks") / "landmarks.npz"),
-        track,
-        camera,
-    )
-
-
-def _open_studio(
-    folder: ActorFolder, footage: Footage, config: Config, model: MorphableModel
-) -> Studio:
-    """Put the actor, as trained, before the footage's camera."""
-    person, _, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
-    crops = load_crop_plan(folder.path("render") / "crops.json")
-    render = config.render
-    scene = Scene(model, person, footage.camera, crops.size, render.grow_px, render.backend)
-    weights = load_weights(folder.path("train_renderer") / "generator.safetensors")
-    device = choose_device(config.device)
-    return Studio(
-        scene,
-        footage.track,
-        scene.transforms(
-            footage.track, crops.layout, config.render.steady_frames, footage.landmarks.shots
-        ),
-        prepare_for_rendering(build_generator(config.neural, weights), device),
-        config.drive,
-    )
+    footage: Footage,
+    plan: FramePlan,
+    model: MorphableModel,
+    performer: Performer,
+    performed: Footage,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let a performance move the mouth: (N, E) the result's expression, (E,) the face at rest."""
+    own = actor_range(folder, model.has_units)
+    act = read_act(performed, performer, own, model.has_units)
+    filmed, lower = footage.track.expression.numpy()[plan.frames], model.lower_units.numpy()
+    return acted_expression(act, plan.seconds(), filmed, lower, own.rest), own.rest
 
 
 def _perform(
-    folder: ActorFolder,
     footage: Footage,
-    audio: Path,
     plan: FramePlan,
     config: Config,
-    names: tuple[str, ...],
-    edits: Edits | None,
+    expression: np.ndarray,
+    library: Material | None,
 ) -> Performance:
-    """Let the recording, or edited curves, move the mouth and the footage everything else."""
-    space, network = load_mouth(folder.path("train_a2e"), config.a2e)
-    seconds, filmed = plan.seconds(), footage.track.expression.numpy()[plan.frames]
-    shown = spoken_expression(space, network, audio, seconds, filmed, config.a2e)
-    if edits is not None:
-        rest = space.mouth_to_expression(network.rest.numpy()[None])[0]
-        shown = drawn_expression(shown, edits, seconds, names, space, rest)
+    """The new face, where it is shown, and where its texture comes from."""
     strength = presence(
         footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
     )
-    return Performance(plan.frames, torch.from_numpy(shown), strength[plan.frames])
+    shown = torch.from_numpy(expression)
+    track = footage.track.take(plan.frames).with_expression(shown)
+    sources = choose_sources(library, track) if library else None
+    return Performance(plan.frames, shown, strength[plan.frames], sources)
 
 
-def _open_writer(output: Path, audio: Path, drive: Drive, config: Config) -> VideoWriter:
+def _performed_sound(drive: Drive, scratch: Path) -> Path | None:
+    """The performer's own sound; None, with a word, where there is none."""
+    if drive.performed is None:
+        return None
+    clip, length_s = drive.performed.clip, drive.performed.index.exact_duration
+    return align_sound(clip, length_s, scratch / "sound.flac")
+
+
+def _open_writer(output: Path, audio: Path | None, drive: Drive, config: Config) -> VideoWriter:
     footage, plan = drive.footage, drive.plan
     info = probe_video(footage.clip)
     whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
@@ -272,8 +257,11 @@ def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:
     """Decode, revoice and encode side by side; memory holds a few frames of each."""
     plan, footage = drive.plan, drive.footage
     source = read_pictures_in_order(footage.clip, plan.frames.tolist(), footage.index)
-    with WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING) as behind:
-        pictures = revoice(read_ahead(source, WAITING), drive.performance, drive.studio)
+    write = WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING)
+    workers = min(count_cores(), MOST_WORKERS)
+    with one_thread_each(), write as behind:
+        ahead = read_ahead(source, WAITING)
+        pictures = revoice(ahead, drive.performance, drive.studio, workers)
         for done, (picture, pts) in enumerate(zip(pictures, plan.pts.tolist(), strict=True)):
             behind.put((picture, pts))
             progress(done + 1, len(plan))

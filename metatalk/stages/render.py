@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.neural.batches import LowerFaceCrops
 from metatalk.render.config import RenderConfig
-from metatalk.render.crops import choose_crop_size, crop_sides, warp_to_crop
+from metatalk.render.crops import crop_sides, warp_to_crop
 from metatalk.render.scene import Scene
 from metatalk.stages.artefacts import CropPlan, create_crops, load_landmarks, save_crop_plan
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.stage import Progress, Stage
 from metatalk.workspace.manifest import Metrics
 
+LOG = logging.getLogger(__name__)
 BATCH = 16
 
 
@@ -42,7 +44,9 @@ def compute(
     layout = measuring.measure_layout(track, config.margin)
     sides = crop_sides(measuring.transforms(track, layout, config.steady_frames, shots), 1)
     side_px = float(np.nanmedian(sides[track.has_face.numpy()]))
-    size = choose_crop_size(side_px, config.allowed_sizes)
+    size = config.choose_size(side_px)
+    if remark := config.explain_size(side_px):
+        LOG.warning("%s", remark)
     scene = Scene(model, person, camera, size, config.grow_px, config.backend)
     save_crop_plan(out / "crops.json", CropPlan(size, layout))
     transforms = scene.transforms(track, layout, config.steady_frames, shots)
@@ -50,7 +54,8 @@ def compute(
     crops = create_crops(out, len(frames), size)
     _cut_footage(inputs["clip"], crops, frames, transforms, progress)
     _draw(scene, crops, track.take(frames), transforms[frames])
-    return {"frames": len(frames), "crop_px": size, "face_crop_px": side_px}
+    return {"frames": len(frames), "crop_px": size, "face_crop_px": side_px,
+            "crop_scale": size / side_px}  # fmt: skip
 
 
 def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
@@ -105,7 +110,7 @@ def _draw(
 RENDER = Stage(
     "render",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=2,
+    revision=3,
     compute=compute,
     section="render",
     also=("fit", "landmarks"),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
-
+from metatalk.fitting.config import FitConfig
+from metatalk.landmarks.config import LandmarksConfig
 from metatalk.neural.config import NeuralConfig
-from metatalk.neural.contact import draw_contact_sheet
-from metatalk.neural.generator import build_generator
-from metatalk.neural.infer import prepare_for_rendering
 from metatalk.neural.training import train_renderer
-from metatalk.stages.artefacts import checkpoint_keeper, open_crops, save_weights
+from metatalk.render.config import RenderConfig
+from metatalk.stages.artefacts import checkpoint_keeper, save_weights
 from metatalk.stages.device import choose_device
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.library import open_dated_crops, open_material
+from metatalk.stages.samples import prepare_samples
 from metatalk.stages.stage import Progress, Stage
+from metatalk.stages.training_log import TrainingLog
 from metatalk.workspace.manifest import Metrics
 
 
@@ -26,27 +29,33 @@ def compute(
     *,
     seed: int,
     device: str,
+    fit: FitConfig,
+    landmarks: LandmarksConfig,
+    render: RenderConfig,
 ) -> Metrics:
-    """Train, then lay real, synthetic and generated frames side by side."""
-    crops, where = open_crops(inputs["render"]), choose_device(device)
+    """Train; real, synthetic and generated frames are laid side by side on the way."""
+    crops, where = open_dated_crops(inputs), choose_device(device)
+    pools = None
+    if config.network == "carried":
+        model = open_face_model(fit.face_model, landmarks)
+        material = open_material(inputs, crops, model, render)
+        pools = prepare_samples(material, config, out / "samples", seed, progress)
     checkpoint = out / "checkpoint.pt"
     save, load = checkpoint_keeper(checkpoint)
-    trained = train_renderer(crops, config, where, seed, progress, save, load)
+    with TrainingLog(out) as watcher:
+        trained = train_renderer(crops, config, where, seed, progress, save, load, watcher, pools)
     save_weights(out / "generator.safetensors", trained.state)
-    shown = trained.held_out_frames if len(trained.held_out_frames) else trained.train_frames
-    generator = prepare_for_rendering(build_generator(config, trained.state), where)
-    sheet = draw_contact_sheet(generator, crops, shown)
-    cv2.imwrite(str(out / "contact_sheet.png"), sheet[..., ::-1])
     checkpoint.unlink(missing_ok=True)
+    shutil.rmtree(out / "samples", ignore_errors=True)
     return {**trained.metrics}
 
 
 TRAIN_RENDERER = Stage(
     "train_renderer",
-    reads=("render",),
-    revision=1,
+    reads=("ingest", "landmarks", "fit", "render", "face_model"),
+    revision=2,
     compute=compute,
     section="neural",
-    also=("seed", "device"),
+    also=("seed", "device", "fit", "landmarks", "render"),
     resumable=True,
 )

@@ -14,6 +14,7 @@ import pytest
 from metatalk.cli import main
 from metatalk.cli.terminal import stderr
 from metatalk.errors import FittingError, StaleArtefactError
+from metatalk.stages.performer import Performer
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.ledger import read_ledger
 
@@ -123,6 +124,11 @@ def test_interruption_exits_with_130(
         ["train", "CLIP", "--actor", "a", "--consent", "nothing.json"],
         ["drive", "nobody", "CLIP", "-o", "out.mp4"],
         ["drive", "nobody", "nothing.wav", "-o", "out.mp4"],
+        ["drive", ".", "-o", "out.mp4"],
+        ["drive", ".", "drive.crf=20", "-o", "out.mp4"],
+        ["drive", ".", "--expression-from", "nothing.mp4", "-o", "out.mp4"],
+        ["drive", ".", "CLIP", "--other-person", "-o", "out.mp4"],
+        ["drive", ".", "CLIP", "--performer-face", "0", "-o", "out.mp4"],
         ["evaluate", "CLIP", "nothing.mp4"],
         ["evaluate", "CLIP", "CLIP", "-o", "CLIP"],
         ["evaluate", "CLIP", "CLIP", "-o", "CLIP/report.md"],
@@ -236,6 +242,34 @@ def test_drive_hands_everything_over(
     assert (given["actor"], given["audio"], given["output"]) == (actor_root, footage, out)
     assert given["target"] == footage
     assert (given["config"].drive.length, given["config"].drive.crf) == ("video", 20)
+
+
+def test_drive_without_a_recording_takes_its_first_setting_for_none(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, tmp_path: Path
+) -> None:
+    actor_root.mkdir(parents=True)
+    orchestra["answer"] = {"frames": 75}
+    words = ["drive", str(actor_root), "drive.crf=20", "seed=3", "-o", str(tmp_path / "out.mp4")]
+    words += ["--expression-from", str(footage), "--other-person", "--performer-face", "1"]
+    assert main(words) == 0
+    given = orchestra["given"]
+    assert given["audio"] is None
+    assert (given["config"].drive.crf, given["config"].seed) == (20, 3)
+    assert given["performer"] == Performer(footage, other_person=True, face=1)
+    assert main([*words[:2], str(footage), *words[2:]]) == 0
+    assert orchestra["given"]["audio"] == footage
+
+
+def test_a_recording_may_have_an_equals_sign_in_its_name(
+    orchestra: dict[str, Any], footage: Path, actor_root: Path, tmp_path: Path
+) -> None:
+    actor_root.mkdir(parents=True)
+    orchestra["answer"] = {"frames": 75}
+    recording = footage.with_name("take=2.wav")
+    recording.write_bytes(footage.read_bytes())
+    assert main(["drive", str(actor_root), str(recording), "-o", str(tmp_path / "o.mp4")]) == 0
+    assert orchestra["given"]["audio"] == recording
+    assert orchestra["given"]["performer"] is None
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS.glob("*.py")), ids=lambda path: path.stem)

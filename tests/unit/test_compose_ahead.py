@@ -6,22 +6,25 @@ import threading
 import time
 from collections.abc import Iterator
 
+import cv2
 import pytest
+import torch
 
-from metatalk.compose.ahead import WriteBehind, read_ahead
+from metatalk.compose.ahead import WriteBehind, map_in_order, one_thread_each, read_ahead
 
 
 def running(name: str) -> int:
-    return sum(thread.name == name for thread in threading.enumerate())
+    return sum(thread.name.startswith(name) for thread in threading.enumerate())
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
     deadline = time.monotonic() + 5
-    while running("read-ahead") + running("write-behind") and time.monotonic() < deadline:
+    names = ("read-ahead", "write-behind", "map-in-order")
+    while any(running(name) for name in names) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert running("read-ahead") == running("write-behind") == 0
+    assert not any(running(name) for name in names)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 100])
@@ -173,3 +176,58 @@ def test_an_exception_of_the_work_wins_and_drops_what_waits():
     with pytest.raises(KeyboardInterrupt):
         work()
     assert written == [0]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_what_is_made_at_once_comes_in_order(workers: int):
+    def slower_at_first(number: int) -> int:
+        time.sleep(0.002 * (number % 3 == 0))
+        return number * number
+
+    assert list(map_in_order(slower_at_first, range(20), workers)) == [n * n for n in range(20)]
+    assert list(map_in_order(slower_at_first, [], workers)) == []
+
+
+def test_items_are_worked_on_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=5)
+    assert list(map_in_order(lambda _: meeting.wait() >= 0, range(4), 2)) == [True] * 4
+
+
+def test_no_more_is_drawn_than_can_be_worked_on():
+    drawn: list[int] = []
+    made = map_in_order(lambda number: number, (drawn.append(n) or n for n in range(100)), 2)  # type: ignore[func-returns-value]
+    assert next(made) == 0
+    assert len(drawn) == 3  # one made, two under way
+    made.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_the_work_falls_where_it_belongs(workers: int):
+    got: list[float] = []
+    with pytest.raises(ZeroDivisionError):
+        got.extend(map_in_order(lambda number: 1 / (number - 3), range(100), workers))
+    assert got == [-1 / 3, -1 / 2, -1.0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_the_items_comes_through(workers: int):
+    def source() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk is gone"):
+        list(map_in_order(lambda number: number, source(), workers))
+
+
+def test_threads_within_threads_are_held_back_and_given_back():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        torch.set_num_threads(2)
+        cv2.setNumThreads(2)
+        with one_thread_each():
+            seen = map_in_order(lambda _: (torch.get_num_threads(), cv2.getNumThreads()), [0, 1], 2)
+            assert list(seen) == [(1, 1), (1, 1)]
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, 2)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

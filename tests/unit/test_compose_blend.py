@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.blend import (
+    Patch,
     Window,
+    _blur,
     compose_window,
     find_window,
     match_colours,
@@ -47,6 +49,20 @@ def own_place() -> np.ndarray:
     """(S, S, 2) the map of a face that did not move."""
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32) + 0.5
     return np.stack([columns, rows], -1)
+
+
+def spread(patch: Patch | None, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """The patch's picture and alpha over the whole window; nothing where the patch is not."""
+    assert patch is not None
+    left, top = patch.left - window.left, patch.top - window.top
+    height, width = patch.alpha.shape
+    assert 0 <= left <= left + width <= window.width
+    assert 0 <= top <= top + height <= window.height
+    place = np.s_[top : top + height, left : left + width]
+    picture = np.zeros((window.height, window.width, 3), np.float32)
+    alpha = np.zeros((window.height, window.width), np.float32)
+    picture[place], alpha[place] = patch.picture, patch.alpha
+    return picture, alpha
 
 
 @settings(deadline=None)
@@ -113,24 +129,34 @@ def test_a_soft_mask_falls_evenly():
 
 
 def test_pictures_that_match_are_left_alone():
-    filmed = photo(SIZE, SIZE).astype(np.float32) / 255
+    filmed = photo(SIZE, SIZE)
+    same = filmed.astype(np.float32) / 255
     for strength in (0.0, 0.5, 1.0):
-        np.testing.assert_array_equal(match_colours(filmed, filmed, disc(), strength), filmed)
+        np.testing.assert_array_equal(match_colours(same, filmed, disc(), strength), same)
 
 
 def test_colours_meet_at_the_seam():
-    filmed = np.full((SIZE, SIZE, 3), 0.5, np.float32)
-    generated = filmed + np.array([0.1, -0.05, 0.0], np.float32)
+    filmed = np.full((SIZE, SIZE, 3), 102, np.uint8)
+    level = np.full((SIZE, SIZE, 3), 0.4, np.float32)
+    generated = level + np.array([0.1, -0.05, 0.0], np.float32)
     matched = match_colours(generated, filmed, disc(), 1.0)
-    np.testing.assert_allclose(matched, filmed, atol=0.01)
+    np.testing.assert_allclose(matched, level, atol=0.01)
     half = match_colours(generated, filmed, disc(), 0.5)
-    np.testing.assert_allclose(half, (filmed + generated) / 2, atol=0.01)
+    np.testing.assert_allclose(half, (level + generated) / 2, atol=0.01)
+
+
+def test_a_crop_without_a_mask_keeps_its_colours():
+    filmed = photo(SIZE, SIZE)
+    generated = np.zeros((SIZE, SIZE, 3), np.float32)
+    for mask in (np.zeros((SIZE, SIZE), np.uint8), np.full((SIZE, SIZE), 255, np.uint8)):
+        np.testing.assert_array_equal(match_colours(generated, filmed, mask, 1.0), generated)
 
 
 def test_another_mouth_does_not_tint_the_face():
     """Only what lies around the mask says how the colours differ."""
-    filmed = np.full((SIZE, SIZE, 3), 0.5, np.float32)
-    generated = np.where(disc()[..., None] > 0, np.float32(0.1), filmed)
+    filmed = np.full((SIZE, SIZE, 3), 102, np.uint8)
+    generated = filmed.astype(np.float32) / 255
+    generated[disc() > 0] = 0.1
     np.testing.assert_array_equal(match_colours(generated, filmed, disc(), 1.0), generated)
 
 
@@ -149,9 +175,8 @@ def test_the_same_face_gives_the_filmed_picture(scale, angle, x, y, detail):
     filmed = frame[top:bottom, left:right]
     generated = warp_to_crop(frame, transform, SIZE).astype(np.float32) / 255
     config = DriveConfig(detail=detail, detail_px=8.0)  # two pixels of this small crop
-    picture, alpha = compose_window(generated, disc(), own_place(), filmed, window, config)
-    assert picture.shape == filmed.shape
-    assert alpha.shape == filmed.shape[:2]
+    patch = compose_window(generated, disc(), own_place(), filmed, window, config)
+    picture, alpha = spread(patch, window)
     blended = alpha[..., None] * picture + (1 - alpha[..., None]) * filmed / 255.0
     assert alpha.max() > 0.9
     assert np.abs(blended * 255 - filmed).max() < (1.0 if detail else 2.5)
@@ -163,9 +188,9 @@ def test_nothing_outside_the_mask_is_touched():
     assert window is not None
     left, top, right, bottom = window.box
     filmed = frame[top:bottom, left:right]
-    _, alpha = compose_window(
-        np.zeros((SIZE, SIZE, 3), np.float32), disc(), own_place(), filmed, window, DriveConfig()
-    )
+    black = np.zeros((SIZE, SIZE, 3), np.float32)
+    patch = compose_window(black, disc(), own_place(), filmed, window, DriveConfig())
+    _, alpha = spread(patch, window)
     rows, columns = np.nonzero(alpha)
     in_crop = apply_transforms(
         np.stack([columns + left, rows + top], -1) + 0.5, similarity(0.7, 0.2, 80, 60)
@@ -181,14 +206,18 @@ def test_detail_comes_from_the_footage_and_only_where_it_is_known():
     carried = own_place()
     carried[:, 32:] = np.nan
     config = DriveConfig(detail_px=4.0)
-    picture, _ = compose_window(flat, disc(), carried, filmed, window, config)
+    everywhere = np.full((SIZE, SIZE), 255, np.uint8)
+    compose = lambda carried, config: spread(  # noqa: E731
+        compose_window(flat, everywhere, carried, filmed, window, config), window
+    )[0]
+    picture = compose(carried, config)
     known, unknown = picture[8:-8, 8:28], picture[8:-8, 36:-8]
     assert np.isfinite(picture).all()
     assert known.std() > 0.03
     np.testing.assert_allclose(unknown, 0.5, atol=1e-3)
     correlation = np.corrcoef(known.ravel(), filmed[8:-8, 8:28].ravel())[0, 1]
     assert correlation > 0.8
-    without, _ = compose_window(flat, disc(), carried, filmed, window, DriveConfig(detail=0.0))
+    without = compose(carried, DriveConfig(detail=0.0))
     np.testing.assert_allclose(without[8:-8, 8:-8], 0.5, atol=1e-6)
 
 
@@ -197,9 +226,79 @@ def test_detail_moves_with_the_skin():
     window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
     moved = own_place() + np.array([0.0, -6.0], np.float32)  # the skin came down by six pixels
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
-    here, _ = compose_window(flat, disc(), own_place(), filmed, window, DriveConfig())
-    there, _ = compose_window(flat, disc(), moved, filmed, window, DriveConfig())
+    everywhere = np.full((SIZE, SIZE), 255, np.uint8)
+    here, there = (
+        spread(compose_window(flat, everywhere, map_, filmed, window, DriveConfig()), window)[0]
+        for map_ in (own_place(), moved)
+    )
     np.testing.assert_allclose(there[20:50, 14:50], here[14:44, 14:50], atol=5e-3)
+
+
+def test_stretched_skin_loses_its_detail():
+    filmed = photo(SIZE, SIZE, smooth_px=1.0)
+    window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    everywhere = np.full((SIZE, SIZE), 255, np.uint8)
+    pulled = (own_place() - SIZE / 2) * np.array([0.5, 1.0], np.float32) + SIZE / 2
+    patch = compose_window(flat, everywhere, pulled, filmed, window, DriveConfig())
+    np.testing.assert_allclose(spread(patch, window)[0][8:-8, 8:-8], 0.5, atol=1e-4)
+
+
+def test_what_is_drawn_on_stretched_skin_is_as_smooth_as_it():
+    speckle = np.random.default_rng(2).normal(0.5, 0.1, (SIZE, SIZE, 3)).astype(np.float32)
+    filmed = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
+    everywhere = np.full((SIZE, SIZE), 255, np.uint8)
+    config = DriveConfig(detail_px=8.0)  # two pixels of this small crop
+    contrast = {}
+    for name, scale in (("steady", 1.0), ("stretched", 0.5), ("torn", 0.2)):
+        places = (own_place() - SIZE / 2) * np.array([scale, 1.0], np.float32) + SIZE / 2
+        patch = compose_window(speckle, everywhere, places, filmed, window, config)
+        contrast[name] = spread(patch, window)[0][8:-8, 8:-8].std()
+    assert contrast["steady"] < 0.04
+    assert contrast["stretched"] == pytest.approx(contrast["steady"], rel=0.2)
+    assert contrast["torn"] > 0.08  # lips that met: there is nothing but the network's own
+
+
+def test_a_patch_is_no_larger_than_its_mask_asks_for():
+    frame = photo(120, 160)
+    window = find_window(similarity(0.8, 0.3, 80, 60), SIZE, 160, 120)
+    assert window is not None
+    left, top, right, bottom = window.box
+    filmed = frame[top:bottom, left:right]
+    generated = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    compose = lambda mask: compose_window(  # noqa: E731
+        generated, mask, own_place(), filmed, window, DriveConfig()
+    )
+    small, large = compose(disc(8)), compose(disc(28))
+    assert small is not None
+    assert large is not None
+    assert small.alpha.size < 0.3 * large.alpha.size
+    assert compose(np.zeros((SIZE, SIZE), np.uint8)) is None
+    centre = np.array([80, 60]) - [small.left, small.top]
+    assert small.alpha[centre[1], centre[0]] == small.alpha.max()
+
+
+def test_a_mask_beside_the_frame_has_no_patch():
+    window = find_window(similarity(1.0, 0.0, -10, 60), SIZE, 160, 120)  # most of it lies outside
+    assert window is not None
+    left, top, right, bottom = window.box
+    filmed = photo(120, 160)[top:bottom, left:right]
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[20:40, 4:20] = 255
+    generated = np.zeros((SIZE, SIZE, 3), np.float32)
+    assert compose_window(generated, mask, own_place(), filmed, window, DriveConfig()) is None
+
+
+@pytest.mark.parametrize("width_px", [0.8, 2.0, 2.5, 3.4, 5.0, 9.7])
+def test_a_blur_on_a_smaller_picture_is_that_of_the_large_one(width_px):
+    picture = photo(90, 121, smooth_px=1.0).astype(np.float32) / 255
+    wide = int(3 * width_px)
+    inner = np.s_[wide:-wide, wide:-wide]
+    true = cv2.GaussianBlur(picture, (0, 0), width_px)
+    off = np.abs(_blur(picture, width_px) - true)[inner]
+    assert np.sqrt((off**2).mean()) < 1.0 / 255
+    assert _blur(picture, width_px).shape == picture.shape
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,21 @@ def test_batches_do_not_change_the_picture(studio: Studio):
             np.testing.assert_array_equal(small.alpha, large.alpha)
 
 
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_change_the_picture(studio: Studio, workers: int):
+    frames = [0, 1, 2, 3, 4, 3, 2, 1, 0]
+    performance = perform(frames, [1.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    alone = list(revoice(footage(frames), performance, studio))
+    together = list(revoice(footage(frames), performance, studio, workers))
+    assert len(together) == len(frames)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+        assert (one.patch is None) == (other.patch is None)
+        if one.patch is not None:
+            np.testing.assert_array_equal(one.patch, other.patch)
+            np.testing.assert_array_equal(one.alpha, other.alpha)
+
+
 def test_another_mouth_gives_another_picture_but_the_same_mask(studio: Studio):
     one, other = perform([2], [1.0]), perform([2], [1.0])
     open_mouth = replace(other, expression=torch.tensor([[1.0, 0.0, 0.0, 0.0]]))

@@ -250,6 +250,19 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert len(index_frames(tmp_path / "a.mp4")) == 2
 
 
+def test_only_the_default_preset_is_made_leaner(tmp_path: Path) -> None:
+    """x264 notes in the file how it was set."""
+    settings = {
+        preset: write_clip(tmp_path / f"{preset}.mp4", [0, 1], preset=preset).read_bytes()
+        for preset in ("veryfast", "faster")
+    }
+    assert b"bframes=1 " in settings["veryfast"]
+    assert b"analyse=0x3:0x3 " in settings["veryfast"]  # no search within macroblocks
+    assert b"crf=16.0 " in settings["veryfast"]
+    assert b"bframes=3 " in settings["faster"]
+    assert b"analyse=0x3:0x113 " in settings["faster"]
+
+
 def test_no_frame_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(MediaError, match="no frame"),

@@ -1,32 +1,27 @@
-"""Generator, discriminator, losses and settings of the neural renderer."""
+"""Discriminator, losses and settings of the neural renderer."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from torch.nn import functional
 
-from metatalk.errors import ConfigError, ShapeError
+from metatalk.errors import ConfigError
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.discriminator import PatchDiscriminator
-from metatalk.neural.generator import (
-    CANVAS_PX,
-    Canvas,
-    Generator,
-    build_generator,
-    place_grid,
-    stack_inputs,
-)
+from metatalk.neural.generator import INPUT_CHANNELS
 from metatalk.neural.losses import (
+    change_loss,
     discriminator_hinge,
     feature_matching,
     generator_hinge,
     laplacian_bands,
     pyramid_loss,
+    texture_loss,
     weighted_l1,
 )
-
-NARROW = (8, 8, 8, 8)
 
 
 @pytest.fixture
@@ -34,47 +29,8 @@ def pictures() -> torch.Tensor:
     return torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
 
 
-def test_generator_keeps_the_size_and_the_range(pictures: torch.Tensor) -> None:
-    mask = torch.ones(2, 1, 32, 48)
-    made = Generator(NARROW)(stack_inputs(pictures, pictures, mask)).detach()
-    assert made.shape == pictures.shape
-    assert 0 <= float(made.min()) <= float(made.max()) <= 1
-
-
-def test_default_generator_is_compact() -> None:
-    weights = sum(part.numel() for part in build_generator(NeuralConfig()).parameters())
-    assert 1.2e6 < weights < 2.0e6
-
-
-def test_generator_refuses_sides_that_do_not_halve_four_times() -> None:
-    with pytest.raises(ShapeError, match="multiple of 16"):
-        Generator(NARROW)(torch.zeros(1, 7, 40, 32))
-
-
-def test_generator_does_not_see_the_real_lower_face(pictures: torch.Tensor) -> None:
-    mask = torch.zeros(2, 1, 32, 48)
-    mask[..., 8:24, 8:40] = 1
-    other = torch.where(mask > 0, 1 - pictures, pictures)
-    seen, also_seen = (stack_inputs(pictures, real, mask) for real in (pictures, other))
-    torch.testing.assert_close(seen, also_seen)
-
-
-def test_generator_does_not_mix_the_pictures_of_a_batch(pictures: torch.Tensor) -> None:
-    generator = Generator(NARROW)
-    inputs = stack_inputs(pictures, pictures, torch.ones(2, 1, 32, 48))
-    torch.testing.assert_close(generator(inputs)[1:], generator(inputs[1:]))
-
-
-def test_generator_is_rebuilt_from_its_weights() -> None:
-    config = NeuralConfig(widths=NARROW)
-    first = build_generator(config)
-    second = build_generator(config, first.state_dict())
-    inputs = torch.rand(1, 7, 16, 16)
-    torch.testing.assert_close(first(inputs), second(inputs))
-
-
 def test_discriminator_judges_patches(pictures: torch.Tensor) -> None:
-    condition = stack_inputs(pictures, pictures, torch.ones(2, 1, 32, 48))
+    condition = torch.rand(2, INPUT_CHANNELS, 32, 48)
     scores, features = PatchDiscriminator(8)(pictures, condition)
     assert scores.shape == (2, 1, 4, 6)
     assert len(features) == 3
@@ -119,22 +75,112 @@ def test_feature_matching_counts_layers_alike() -> None:
     assert float(feature_matching(made, real)) == pytest.approx(0.5)
 
 
+def stubble(seed: int = 3) -> torch.Tensor:
+    """(1, 3, 64, 64) grey noise that repeats every 8 pixels."""
+    chance = torch.Generator().manual_seed(seed)
+    return (torch.rand(1, 1, 8, 8, generator=chance) - 0.5).tile(1, 3, 8, 8)
+
+
+def inner() -> torch.Tensor:
+    """(1, 1, 64, 64) the pixels whose bands know nothing of the picture's edges."""
+    weight = torch.zeros(1, 1, 64, 64)
+    weight[..., 16:48, 16:48] = 1
+    return weight
+
+
+def test_texture_may_lie_anywhere() -> None:
+    real, weight = 0.5 + stubble(), inner()
+    moved = real.roll((4, 4), (2, 3))
+    assert float(texture_loss(real, real, weight)) == 0
+    assert float(texture_loss(moved, real, weight)) == pytest.approx(0, abs=1e-4)
+    assert float(weighted_l1(moved, real, weight)) > 0.1  # which L1 does not forgive
+    assert float(texture_loss(moved + 0.2, real, weight)) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 2.0, 4.0])
+def test_too_little_texture_costs_as_much_as_too_much(strength: float) -> None:
+    made, real = 0.5 + strength * stubble(), 0.5 + stubble()
+    expected = 2 * abs(math.log(strength))  # energies are squares
+    assert float(texture_loss(made, real, inner())) == pytest.approx(expected, rel=0.02)
+
+
+def test_texture_is_compared_place_by_place_and_only_where_there_is_weight() -> None:
+    real, weight = 0.5 + stubble(), inner()
+    made = real.clone()
+    made[..., 48:] = 0.5
+    made[..., :16, :] = 0.5
+    # bands reach a few pixels beyond what has changed
+    assert float(texture_loss(made, real, weight)) < 0.05
+    half = real.clone()
+    half[..., 32:] = 0.5
+    swapped = real.clone()
+    swapped[..., :32] = 0.5
+    assert float(texture_loss(half, swapped, weight)) > 2  # as much of it, elsewhere
+    assert float(texture_loss(half, real, torch.zeros_like(weight))) == 0
+
+
+def test_texture_beside_the_mask_does_not_count() -> None:
+    """Not even in patches that the mask's edge runs through."""
+    real, weight = 0.5 + stubble(), torch.zeros(1, 1, 64, 64)
+    weight[..., 20:44, 20:44] = 1
+    made = real.clone()
+    made[..., 16] += 10 * stubble(4)[..., 0]
+    assert float(texture_loss(made, real, weight, levels=1)) == pytest.approx(0, abs=1e-6)
+    assert float(texture_loss(made, real, torch.ones_like(weight), levels=1)) > 0.02
+
+
+def test_texture_is_missed_where_skin_is_flat() -> None:
+    flat = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    faint = flat + 0.05 * stubble()
+    loss = texture_loss(faint, 0.5 + 0.2 * stubble(), inner())
+    (slope,) = torch.autograd.grad(loss, flat)
+    assert torch.isfinite(slope).all()
+    # a step downhill makes more of the noise
+    assert float((slope * stubble()).sum()) < 0
+
+
+def test_change_is_compared_and_not_what_is_the_same_in_both_frames(
+    pictures: torch.Tensor,
+) -> None:
+    weight = torch.ones(2, 1, 32, 48)
+    error = torch.rand(1, 3, 32, 48)
+    assert float(change_loss(pictures + error, pictures, weight)) == pytest.approx(0, abs=1e-6)
+    flicker = pictures.clone()
+    flicker[1] += 0.1
+    assert float(change_loss(flicker, pictures, weight)) == pytest.approx(0.1, abs=1e-6)
+    weight[0, :, 16:] = 0  # masked in one frame of the two: no pair
+    flicker[1, :, 16:] += 5.0
+    assert float(change_loss(flicker, pictures, weight)) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_changes_are_those_within_pairs() -> None:
+    """Four frames, two pairs; between the second and the third there is nothing to compare."""
+    real = torch.zeros(4, 3, 16, 16)
+    made = torch.tensor([0.0, 0.0, 0.9, 0.9])[:, None, None, None] + real
+    assert float(change_loss(made, real, torch.ones(4, 1, 16, 16))) == 0
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("minutes", 0), ("window_px", 100), ("widths", (8, 8)), ("held_out", 0.9), ("batch", -1)],
+    [
+        ("minutes", 0),
+        ("window_px", 100),
+        ("widths", (8, 8)),
+        ("held_out", 0.9),
+        ("batch", -1),
+        ("passes", -1),
+        ("patience", 1.5),
+        ("pix2pix_width", 0),
+        ("samples", 0),
+        ("jitter", 1.5),
+        ("hidden", (0.1,)),
+        ("hidden", (0.1, 1.0)),
+        ("hidden", (-0.1, 0.1)),
+        ("fine_weight", -1.0),
+        ("texture_weight", -1.0),
+        ("change_weight", -1.0),
+    ],
 )
 def test_config_names_the_key_that_cannot_be_used(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=key):
         NeuralConfig(**{key: value})  # type: ignore[arg-type]
-
-
-def test_a_window_sees_its_own_part_of_the_canvas() -> None:
-    canvas = Canvas(4)
-    whole = canvas(CANVAS_PX, CANVAS_PX, None)
-    part = canvas(32, 64, torch.tensor([[0.25, 0.5, 0.75, 0.75]]))
-    torch.testing.assert_close(part, whole[..., 64:96, 32:96], atol=1e-4, rtol=1e-4)
-
-
-def test_places_are_pixel_centres() -> None:
-    grid = place_grid(torch.tensor([[0.0, 0.0, 1.0, 0.5]]), 1, 2)
-    torch.testing.assert_close(grid, torch.tensor([[[[-0.5, -0.5], [0.5, -0.5]]]]))

@@ -12,7 +12,6 @@ from metatalk.render.config import RenderConfig
 from metatalk.render.crops import (
     CropLayout,
     apply_transforms,
-    choose_crop_size,
     crop_sides,
     crop_transforms,
     invert_transforms,
@@ -113,11 +112,6 @@ def test_inverse_and_sides():
     there = apply_transforms(points, transforms)
     np.testing.assert_allclose(apply_transforms(there, invert_transforms(transforms)), points)
     np.testing.assert_allclose(crop_sides(transforms, 64), [128, 32])
-
-
-@pytest.mark.parametrize(("face_px", "size"), [(90, 128), (128, 128), (129, 256), (900, 256)])
-def test_crop_size_keeps_the_definition(face_px, size):
-    assert choose_crop_size(face_px, (256, 128)) == size
 
 
 def test_a_whole_step_copies_pixels():

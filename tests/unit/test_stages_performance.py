@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from face_toys import UNITS
 
-from metatalk.a2e.targets import MouthSpace
 from metatalk.interchange.edits import Edits
 from metatalk.stages.performance import drawn_expression
 
@@ -16,22 +15,9 @@ LOWER = np.array([True, True, False, False])  # jawOpen, mouthSmileLeft | brow, 
 REST = np.array([0.02, 0.1, 0.5, 0.5], np.float32)
 
 
-def space() -> MouthSpace:
-    zeros = np.zeros(1, np.float32)
-    return MouthSpace(
-        mean=np.zeros(4, np.float32),
-        directions=np.zeros((1, 4), np.float32),
-        encoder=np.zeros((4, 1), np.float32),
-        scale=zeros,
-        low=zeros,
-        high=zeros,
-        lower_units=LOWER,
-    )
-
-
 def draw(edits: Edits, seconds: np.ndarray) -> np.ndarray:
     spoken = np.full((len(seconds), 4), 0.7, np.float32)
-    return drawn_expression(spoken, edits, seconds, UNITS, space(), REST)
+    return drawn_expression(spoken, edits, seconds, UNITS, LOWER, REST)
 
 
 def test_only_the_lower_face_is_taken():

@@ -1,0 +1,77 @@
+"""What our renderer learns from: pairs of neighbouring frames with the texture carried to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metatalk.shapes import check_shape
+
+PICTURES = {"synthetic": 3, "geometry": 3, "filmed": 4, "matched": 4}  # channels of each
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """M pairs of frames; arrays may be memory maps.
+
+    `filmed` is texture of a frame in nearly the same pose with some other mouth, the way the
+    footage stands under a driven mouth; `matched` is texture of a frame from another time with
+    nearly the same mouth. Neither is ever taken from the frame itself.
+    """
+
+    rows: np.ndarray  # (M, 2) int64 rows of the crops, neighbours in time where there are any
+    synthetic: np.ndarray  # (M, 2, S, S, 3) uint8 shaded synthetic lower face on black
+    geometry: np.ndarray  # (M, 2, S, S, 3) uint8 its normals, camera frame, -1..1 as 0..255
+    filmed: np.ndarray  # (M, 2, S, S, 4) uint8 RGB and trust
+    matched: np.ndarray  # (M, 2, S, S, 4) uint8 RGB and trust
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("rows", self.rows, "M 2")
+        for name, channels in PICTURES.items():
+            sizes = check_shape(name, getattr(self, name), f"M 2 S S {channels}", **sizes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def nearest(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the samples of some frames, or of the frames nearest to them.
+
+        Args:
+            rows: (B,) rows of the crops.
+
+        Returns:
+            (B,) pairs and (B,) which of the two.
+        """
+        flat = self.rows.reshape(-1)
+        found = np.abs(flat[None] - rows[:, None]).argmin(1)
+        return found // 2, found % 2
+
+
+def create_samples(folder: Path, rows: np.ndarray, size: int) -> Samples:
+    """Make memory-mapped arrays to be filled.
+
+    Args:
+        folder: where; made.
+        rows: (M, 2) rows of the crops.
+        size: side of the crops, px.
+
+    Returns:
+        Empty samples.
+
+    Raises:
+        OSError: the disk has no room.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "rows.npy", rows)
+    make = lambda name, channels: np.lib.format.open_memmap(  # noqa: E731
+        folder / f"{name}.npy", "w+", np.uint8, (len(rows), 2, size, size, channels)
+    )
+    return Samples(rows, *(make(name, channels) for name, channels in PICTURES.items()))
+
+
+def open_samples(folder: Path) -> Samples:
+    """Map samples that were written before, read-only."""
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in PICTURES)
+    return Samples(np.load(folder / "rows.npy"), *arrays)

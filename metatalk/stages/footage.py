@@ -1,0 +1,93 @@
+"""A clip taken apart: when its frames are, where the face is, and what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metatalk.config import Config
+from metatalk.landmarks.track import LandmarkTrack
+from metatalk.morphable.camera import Camera
+from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.stages.face_model import face_model_card
+from metatalk.stages.fit import FIT, FIT_TARGET
+from metatalk.stages.ingest import INGEST
+from metatalk.stages.landmarks import LANDMARKS
+from metatalk.stages.stage import ProgressFactory, run_stages
+from metatalk.timing import FrameIndex
+from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.digest import digest_file
+from metatalk.workspace.footage import find_footage, is_footage
+from metatalk.workspace.output import TARGETS
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A clip taken apart."""
+
+    clip: Path
+    index: FrameIndex
+    landmarks: LandmarkTrack
+    track: TrackCoefficients
+    camera: Camera
+
+
+def open_footage(
+    folder: ActorFolder,
+    clip: Path | None,
+    config: Config,
+    rerun: frozenset[str],
+    progress_factory: ProgressFactory,
+    *,
+    other_person: bool = False,
+) -> Footage:
+    """Take a clip apart, or find it taken apart already.
+
+    Args:
+        folder: the actor, trained.
+        clip: a clip; None: the one that the actor was trained on.
+        config: the actor's settings.
+        rerun: stages to compute again, of another clip's.
+        progress_factory: who is told how far each stage is.
+        other_person: the clip shows somebody else: it is fitted with a person of its own.
+
+    Returns:
+        The clip.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    root = folder.root
+    if clip is None:
+        clip = find_footage(root)
+    elif other_person or not is_footage(root, clip):
+        root = root / TARGETS / (digest_file(clip)[-16:] + ("-other" if other_person else ""))
+        card = face_model_card(config.fit.face_model, config.landmarks)
+        sources = {"clip": clip, "face_model": card}
+        if not other_person:
+            sources["actor"] = folder.path("fit")
+        stages = [INGEST, LANDMARKS, FIT if other_person else FIT_TARGET]
+        run_stages(stages, root, sources, config, rerun, progress_factory)
+    return read_footage(root, clip)
+
+
+def read_footage(root: Path, clip: Path) -> Footage:
+    """Read a clip that was taken apart before.
+
+    Args:
+        root: the folder that holds its artefacts.
+        clip: the clip.
+
+    Returns:
+        The clip.
+    """
+    artefacts = ActorFolder(root)
+    _, track, camera = load_coefficients(artefacts.path("fit") / "coefficients.npz")
+    return Footage(
+        clip,
+        load_index(artefacts.path("ingest") / "frames.npz"),
+        load_landmarks(artefacts.path("landmarks") / "landmarks.npz"),
+        track,
+        camera,
+    )

@@ -1,0 +1,72 @@
+"""The actor as trained, put before the footage's camera, with their own footage as a library."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metatalk.compose.revoice import Studio
+from metatalk.config import Config
+from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.morphable.model import MorphableModel
+from metatalk.neural.infer import build_network, prepare_for_rendering
+from metatalk.neural.matching import describe_looks, find_steady_sources
+from metatalk.render.scene import Scene
+from metatalk.stages.artefacts import load_crop_plan, load_weights
+from metatalk.stages.device import choose_device
+from metatalk.stages.footage import Footage
+from metatalk.stages.library import Material, open_dated_crops, open_material
+from metatalk.workspace.actor import ActorFolder
+
+
+def open_studio(
+    folder: ActorFolder, footage: Footage, config: Config, model: MorphableModel
+) -> tuple[Studio, Material | None]:
+    """Put an actor before a clip's camera.
+
+    Args:
+        folder: the actor, trained.
+        footage: the clip that is to speak.
+        config: the actor's own settings.
+        model: the face model.
+
+    Returns:
+        The studio, and the library it takes texture from; None for networks that take none.
+    """
+    person, _, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
+    crops = load_crop_plan(folder.path("render") / "crops.json")
+    render = config.render
+    scene = Scene(model, person, footage.camera, crops.size, render.grow_px, render.backend)
+    weights = load_weights(folder.path("train_renderer") / "generator.safetensors")
+    network = build_network(config.neural, weights)
+    shots = footage.landmarks.shots
+    library = _open_library(folder, config, model)
+    studio = Studio(
+        scene,
+        footage.track,
+        scene.transforms(footage.track, crops.layout, render.steady_frames, shots),
+        prepare_for_rendering(network, choose_device(config.device)),
+        config.drive,
+        library,
+    )
+    return studio, library
+
+
+def choose_sources(library: Material, track: TrackCoefficients) -> np.ndarray:
+    """Choose the frames of a library whose texture is carried to each frame of a result.
+
+    Args:
+        library: the actor's footage.
+        track: (N) the result's faces, in order of time.
+
+    Returns:
+        (N,) rows of the library.
+    """
+    wanted = describe_looks(library.scene.model, track)
+    return find_steady_sources(wanted, library.looks, library.blur, library.frames)
+
+
+def _open_library(folder: ActorFolder, config: Config, model: MorphableModel) -> Material | None:
+    if config.neural.network != "carried" or not config.neural.carried:
+        return None
+    inputs = {name: folder.path(name) for name in ("ingest", "landmarks", "fit", "render")}
+    return open_material(inputs, open_dated_crops(inputs), model, config.render)
