@@ -3,7 +3,9 @@
 python tools/benchmark_renderer.py [--sizes 256,384,512] [--batches 1,8] [--threads 1,2]
     [--onnx renderer.onnx]
 
-Weights are random: they do not change the time. What is compared takes turns, and the fastest of
+Weights are random: they do not change the time. "ours" renders whole crops in tensors; "ours, as
+driven" is what drives an actor on a processor, from stored crops to pictures in floats, around a
+mask as wide and high as usual. What is compared takes turns, and the fastest of
 its runs counts, as whatever else the machine does only adds to it. The processor's time is that
 of all threads, which wait for each other busily where the machine has too few cores.
 """
@@ -25,6 +27,8 @@ from metatalk.lipsync.wav2lip import FACE_PX, Wav2Lip
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.generator import build_generator
 from metatalk.neural.onnx_export import INPUT, channel_names, generator_to_onnx
+from metatalk.neural.pictures import CropPictures
+from metatalk.neural.processor import ProcessorRenderer
 
 COLUMNS = ("network", "side, px", "form", "batch", "threads", "ms a frame", "processor ms")
 COLUMNS += ("times its pixels", "times its speed")
@@ -91,6 +95,20 @@ def _renderers(sizes: list[int], batch: int) -> Iterator[Contestant]:
         for size in sizes:
             inputs = _last(torch.rand(batch, len(channel_names(network)), size, size))
             yield Contestant("ours", size, form, partial(network, inputs))
+            drawer = ProcessorRenderer(network)
+            yield Contestant(
+                "ours, as driven", size, form, partial(drawer.draw_crops, _crops(size, batch))
+            )
+
+
+def _crops(size: int, batch: int) -> CropPictures:
+    """Noise, with a mask that is four fifths as wide and two thirds as high as the crop."""
+    random, frame = np.random.default_rng(0), (batch, size, size)
+    mask = np.zeros(frame, np.uint8)
+    mask[:, size // 5 : size // 5 + 2 * size // 3, size // 10 : size - size // 10] = 255
+    synthetic, real, geometry = random.integers(0, 256, (3, *frame, 3), np.uint8)
+    filmed, matched = random.integers(0, 256, (2, *frame, 4), np.uint8)
+    return CropPictures(synthetic, real, mask, None, geometry, filmed, matched)
 
 
 def _random_model(size: int) -> bytes:

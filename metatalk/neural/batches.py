@@ -23,9 +23,8 @@ class LowerFaceCrops:
     synthetic: np.ndarray  # (N, S, S, 3) uint8 shaded synthetic lower face on black, RGB
     mask: np.ndarray  # (N, S, S) uint8, 255 where the lower face is to be generated, else 0
     has_face: np.ndarray | None = None  # (N,) bool; frames without a face are not learned from
-    frames: np.ndarray | None = (
-        None  # (N,) their numbers in the clip, ascending; None: 0, 1, 2, ...
-    )
+    # (N,) their numbers in the clip, ascending; None: 0, 1, 2, ...
+    frames: np.ndarray | None = None
     shots: np.ndarray | None = None  # (K, 2) first frame and one past the last; None: one shot
 
     def __post_init__(self) -> None:
@@ -110,7 +109,7 @@ def split_frames(frames: np.ndarray, config: NeuralConfig) -> tuple[np.ndarray, 
     if not len(frames):
         raise FittingError("no frame shows the face", "give footage in which the actor is seen")
     held_out = int(len(frames) * config.held_out)
-    gap = min(config.held_out_gap, held_out)
+    gap = max(0, min(config.held_out_gap, held_out, len(frames) - held_out - 1))
     train = frames[: len(frames) - held_out - gap] if held_out else frames
     return train, frames[len(frames) - held_out :]
 

@@ -198,7 +198,7 @@ class Generator(nn.Module):
         scale_weights(self.head, 0.1)
         align_subpixels(self.head)
         scale_weights(self.gates, 0.1)
-        start = torch.tensor([1.0, 0.0, 0.0, 4.0, 2.0, 0.0])  # coarse: filmed, matched, own; fine
+        start = torch.tensor([2.0, 1.0, 0.0, 5.0, 3.0, 0.0])  # coarse: filmed, matched, own; fine
         self.gates.bias = nn.Parameter(start)
 
     def forward(

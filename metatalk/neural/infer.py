@@ -74,7 +74,8 @@ class Rendered:
     """Lower faces as a network has made them."""
 
     # (B, S, S, 3) float32 RGB in [0, 1]. Inside the mask it is the new lower face; around it
-    # the network repeats the surroundings, so that a soft edge has something to fade into.
+    # the network repeats the surroundings, so that a soft edge has something to fade into, and
+    # colours something to be compared with. Farther away it may be the footage itself.
     picture: np.ndarray
     # (B, S, S) float32 weight with which the footage's own fine texture is let through; None
     # where the network does not say.

@@ -8,6 +8,7 @@ source, or playing on in it, is free while changing it costs, so that nothing fl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -21,8 +22,9 @@ from metatalk.shapes import check_shape
 MOUTH_MM = 0.7  # so much of a difference between mouths (root mean square) counts 1,
 POSE_DEGREES = 4.0  # as does so much of a turn of the head
 BLUR_COST = 0.5  # of a frame with 1/e of the usual sharpness
-SWITCH_COST = 1.0
-CANDIDATES = 24  # frames that are considered for each
+SWITCH_COST = 3.0
+CANDIDATES = 48  # frames that are considered for each
+OTHER_MOUTH = 5.0  # mouths that differ by this are as different as any two frames'
 PLAY_ON = 2  # frames that a source may move on from one frame to the next
 MOST_MOUTH_POINTS = 64  # of models without landmarks
 
@@ -45,6 +47,7 @@ class Looks:
         """Some of the frames."""
         return Looks(self.mouth[rows], self.pose[rows])
 
+    @cached_property
     def joined(self) -> np.ndarray:
         """(N, M + 3): Euclidean distances between rows are what choices are made by."""
         return np.concatenate([self.mouth, self.pose], axis=1)
@@ -121,7 +124,7 @@ def find_steady_sources(
     check_shape("frames", frames, "N", N=len(library))
     if not len(wanted):
         return np.zeros(0, np.int64)
-    candidates, costs = _candidates(wanted.joined(), library.joined(), BLUR_COST * blur)
+    candidates, costs = _candidates(wanted.joined, library.joined, BLUR_COST * blur)
     total = costs[0]
     came = np.zeros(candidates.shape, np.int64)
     for step in range(1, len(wanted)):
@@ -175,7 +178,7 @@ def draw_match(
     Returns:
         Its row.
     """
-    joined = looks.joined()
+    joined = looks.joined
     cost = np.linalg.norm(joined[allowed] - joined[row], axis=1) + BLUR_COST * blur[allowed]
     best = allowed[np.argsort(cost, kind="stable")[:among]]
     return int(best[0] if random is None else best[random.integers(len(best))])
@@ -200,7 +203,7 @@ def draw_donor(
     """
     pose = np.linalg.norm(looks.pose[allowed] - looks.pose[row], axis=1)
     mouth = np.linalg.norm(looks.mouth[allowed] - looks.mouth[row], axis=1)
-    cost = 2.0 * pose + np.abs(allowed - row) / 40.0 - np.minimum(mouth, 2.0)
+    cost = 2.0 * pose - np.minimum(mouth, OTHER_MOUTH)
     if random is not None:
         cost = cost + random.exponential(1.0, len(cost))
     return int(allowed[cost.argmin()])

@@ -28,10 +28,10 @@ from metatalk.neural.generator import (
 )
 from metatalk.neural.pictures import CropPictures, Drawn, PictureTensors
 
-MARGIN = (
-    20  # times this is the crop's side: rendered around the mask, as colours are compared there
-)
-LEAST_MARGIN_PX = 3
+# Rendered around the mask: as far as `match_colours` compares, and a little more, as the layers
+# see less than in the whole crop next to the box's edges.
+MARGIN = 1 / 20  # of the crop's side
+LEAST_MARGIN_PX = 4
 LEVEL = np.float32(1.0 / 255.0)
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right, bottom excluded
 
@@ -84,17 +84,17 @@ class ProcessorRenderer(nn.Module):
         mask = _cut(pictures.mask, part)
         sides = mask.shape
         geometry = _cut(pictures.geometry if sees_geometry else None, part, (*sides, 3))
-        sources = [
+        filmed, matched = (
             _cut(source if sees_carried else None, part, (*sides, 4))
             for source in (pictures.filmed, pictures.matched)
-        ]
+        )
         synthetic, real = _cut(pictures.synthetic, part), _cut(pictures.real, part)
         table = _centred_levels(canvas.dtype)
         stack = np.empty((*sides, INPUT_CHANNELS), table.dtype)
-        _stack(synthetic, real, mask, geometry, *sources, table, stack)
+        _stack(synthetic, real, mask, geometry, filmed, matched, table, stack)
         inputs = torch.from_numpy(stack).view(canvas.dtype).permute(2, 0, 1)[None]
         head, gates = (_as_pixels(layers) for layers in self.generator.propose(inputs, canvas))
-        return let_through(head, gates, *sources, mask)
+        return let_through(head, gates, filmed, matched, mask)
 
 
 def find_box(mask: np.ndarray) -> Box | None:
@@ -110,12 +110,12 @@ def find_box(mask: np.ndarray) -> Box | None:
     >>> mask = np.zeros((256, 256), np.uint8)
     >>> mask[40:202, 26:230] = 255
     >>> find_box(mask)
-    (16, 16, 240, 224)
+    (0, 16, 256, 224)
     """
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return None
-    size, margin = len(mask), max(LEAST_MARGIN_PX, len(mask) // MARGIN)
+    size, margin = len(mask), max(LEAST_MARGIN_PX, int(len(mask) * MARGIN))
     first = lambda start: max(start - margin, 0) // GRID_PX * GRID_PX  # noqa: E731
     last = lambda end: min(-(-(end + margin) // GRID_PX) * GRID_PX, size)  # noqa: E731
     return first(left), first(top), last(left + width), last(top + height)
@@ -165,7 +165,7 @@ def _cut(stored: np.ndarray | None, part: Any, shape: tuple[int, ...] = ()) -> n
 def _centred_levels(dtype: torch.dtype) -> np.ndarray:
     """(256,) what each byte becomes on its way into the layers, as bits of their format."""
     levels = (torch.arange(256).float() / 255 - 0.5).to(dtype)
-    return levels.view(torch.int16).numpy() if dtype == torch.bfloat16 else levels.numpy()
+    return (levels.view(torch.int16) if levels.element_size() == 2 else levels).numpy()
 
 
 def _as_pixels(planes: Tensor) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -47,31 +46,3 @@ class Samples:
         flat = self.rows.reshape(-1)
         found = np.abs(flat[None] - rows[:, None]).argmin(1)
         return found // 2, found % 2
-
-
-def create_samples(folder: Path, rows: np.ndarray, size: int) -> Samples:
-    """Make memory-mapped arrays to be filled.
-
-    Args:
-        folder: where; made.
-        rows: (M, 2) rows of the crops.
-        size: side of the crops, px.
-
-    Returns:
-        Empty samples.
-
-    Raises:
-        OSError: the disk has no room.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "rows.npy", rows)
-    make = lambda name, channels: np.lib.format.open_memmap(  # noqa: E731
-        folder / f"{name}.npy", "w+", np.uint8, (len(rows), 2, size, size, channels)
-    )
-    return Samples(rows, *(make(name, channels) for name, channels in PICTURES.items()))
-
-
-def open_samples(folder: Path) -> Samples:
-    """Map samples that were written before, read-only."""
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in PICTURES)
-    return Samples(np.load(folder / "rows.npy"), *arrays)

@@ -144,7 +144,10 @@ def invert_transforms(transforms: np.ndarray) -> np.ndarray:
         (..., 2, 3) float64.
     """
     check_shape("transforms", transforms, "... 2 3")
-    inverse = np.linalg.inv(transforms[..., :2].astype(np.float64))
+    # Written out: LAPACK would wake a thread for each core, which then waits busily.
+    a, b, c, d = np.moveaxis(transforms[..., :2].astype(np.float64).reshape(-1, 4), -1, 0)
+    turned = np.stack([d, -b, -c, a], axis=-1) / (a * d - b * c)[:, None]
+    inverse = turned.reshape(*transforms.shape[:-1], 2)
     return np.concatenate([inverse, -inverse @ transforms[..., 2:]], axis=-1)
 
 

@@ -191,8 +191,9 @@ def carry_mouth(scene: Scene, new: Look, old: Look, threads: int | None = None) 
     mouth = trace_back(fragments, surface.strip, old.points, depth, threads=threads)
     source, valid = skin.source.copy(), skin.valid.copy()
     source[here] = np.where(valid[here][..., None], source[here], mouth.source)
-    valid[here] |= mouth.valid
-    return CarryMap(source, valid)
+    between = np.zeros_like(valid)
+    between[here] = mouth.valid & ~valid[here]
+    return CarryMap(source, valid | between, between)
 
 
 def fetch_texture(
@@ -223,7 +224,8 @@ def fetch_texture(
         box = _known_box(carried.valid[number])
         if box is not None:
             here = (number, *box)
-            texture[here] = _fetch_box(picture, carried.source[here], geometry[here])
+            between = None if carried.between is None else carried.between[here]
+            texture[here] = _fetch_box(picture, carried.source[here], geometry[here], between)
     return texture
 
 
@@ -239,7 +241,9 @@ def _known_box(valid: np.ndarray) -> tuple[slice, slice] | None:
     )
 
 
-def _fetch_box(picture: np.ndarray, source: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+def _fetch_box(
+    picture: np.ndarray, source: np.ndarray, geometry: np.ndarray, between: np.ndarray | None
+) -> np.ndarray:
     """(h, w, 4) uint8: the texture of one box, see `fetch_texture`."""
     source = np.ascontiguousarray(source)
     where = np.empty((2, *source.shape[:2]), np.float32)
@@ -250,6 +254,10 @@ def _fetch_box(picture: np.ndarray, source: np.ndarray, geometry: np.ndarray) ->
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     trust = trust_kept(source, len(picture))
+    if between is not None and between.any():
+        # Teeth are small and stretch with the lips' distance: what is seen of them is better than
+        # anything drawn from memory, and the network has its own say in how much of it shows.
+        trust = np.maximum(trust, cv2.blur(between.astype(np.float32), (3, 3)))
     texture = np.zeros((*trust.shape, CHANNELS), np.uint8)
     _store(pixels, trust, source, np.ascontiguousarray(geometry), GRAZING, texture)
     return texture

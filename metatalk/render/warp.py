@@ -23,10 +23,14 @@ class CarryMap:
 
     source: np.ndarray  # (B, S, S, 2) float32, x and y in old px; NaN where not valid
     valid: np.ndarray  # (B, S, S) bool: a surface is seen now and its point was seen then
+    # (B, S, S) bool: the point lies between the lips, on no surface; None: nothing does
+    between: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         sizes = check_shape("valid", self.valid, "B H W")
         check_shape("source", self.source, "B H W 2", **sizes)
+        if self.between is not None:
+            check_shape("between", self.between, "B H W", **sizes)
 
 
 def carry_map(

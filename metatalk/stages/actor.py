@@ -8,6 +8,8 @@ from typing import Any
 from metatalk.config import Config, load_settings
 from metatalk.errors import MissingAssetError, StaleArtefactError
 from metatalk.stages.face_model import face_model_card
+from metatalk.stages.render import RENDER
+from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.digest import digest_path
 from metatalk.workspace.manifest import Manifest
@@ -31,11 +33,13 @@ def require_trained(folder: ActorFolder, without: frozenset[str] = frozenset()) 
 
     Raises:
         MissingAssetError: a stage has not been computed.
-        StaleArtefactError: a stage was computed anew and what follows from it was not.
+        StaleArtefactError: a stage was computed anew and what follows from it was not, or by
+            another version of metatalk.
     """
     for stage in NEEDED:
         if stage not in without:
             folder.require(stage)
+    require_renderer_version(folder)
     for earlier, later in BELONG:
         if later in without:
             continue
@@ -43,6 +47,25 @@ def require_trained(folder: ActorFolder, without: frozenset[str] = frozenset()) 
             raise StaleArtefactError(
                 f"{later} was learned from another {earlier} than the one that is there now",
                 f"metatalk train CLIP --actor {folder.root} --rerun {later}",
+            )
+
+
+def require_renderer_version(folder: ActorFolder) -> None:
+    """Check that an actor's crops and renderer are such as this version makes.
+
+    Args:
+        folder: the actor, trained.
+
+    Raises:
+        StaleArtefactError: another version made them: they lack what this one reads.
+    """
+    stages = (RENDER, TRAIN_RENDERER)
+    for place, stage in enumerate(stages):
+        if _manifest(folder, stage.name).cause.revision != stage.revision:
+            names = ",".join(later.name for later in stages[place:])
+            raise StaleArtefactError(
+                f"{stage.name} of {folder.root} was made by another version of metatalk",
+                f"metatalk train CLIP --actor {folder.root} --rerun {names}",
             )
 
 

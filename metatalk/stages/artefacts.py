@@ -23,6 +23,7 @@ from metatalk.a2e.model import MouthModel, model_state, restore_model
 from metatalk.a2e.targets import MouthSpace
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.neural.batches import LowerFaceCrops
+from metatalk.neural.samples import PICTURES, Samples
 from metatalk.render.crops import CropLayout
 from metatalk.timing import FrameIndex
 
@@ -77,11 +78,16 @@ def create_crops(folder: Path, count: int, size: int) -> LowerFaceCrops:
     Raises:
         OSError: the disk has no room for them.
     """
-    make = lambda name, *shape: _make_array(folder / f"{name}.npy", (count, size, size, *shape))  # noqa: E731
+    make = lambda name, *shape: make_array(folder / f"{name}.npy", (count, size, size, *shape))  # noqa: E731
     return LowerFaceCrops(make("real", 3), make("synthetic", 3), make("mask"))
 
 
-def _make_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+def make_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Make a memory-mapped array of bytes whose room on the disk is reserved.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     # A new map is a hole: where the disk fills up under it, the first write to a page kills the
     # process (SIGBUS). Reserving the room now makes that an error which can be explained.
@@ -99,6 +105,36 @@ def open_crops(folder: Path) -> LowerFaceCrops:
     """Map the rendered arrays, read-only."""
     names = ("real", "synthetic", "mask")
     return LowerFaceCrops(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+
+
+def create_samples(folder: Path, rows: np.ndarray, size: int) -> Samples:
+    """Make memory-mapped arrays to be filled.
+
+    Args:
+        folder: where; made.
+        rows: (M, 2) rows of the crops.
+        size: side of the crops, px.
+
+    Returns:
+        Empty samples.
+
+    Raises:
+        OSError: the disk has no room.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "rows.npy", rows)
+    shape = (len(rows), 2, size, size)
+    arrays = (
+        make_array(folder / f"{name}.npy", (*shape, channels))
+        for name, channels in PICTURES.items()
+    )
+    return Samples(rows, *arrays)
+
+
+def open_samples(folder: Path) -> Samples:
+    """Map samples that were written before, read-only."""
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in PICTURES)
+    return Samples(np.load(folder / "rows.npy"), *arrays)
 
 
 def save_mouth(folder: Path, space: MouthSpace, model: MouthModel) -> None:
@@ -132,7 +168,7 @@ def checkpoint_keeper(path: Path) -> tuple[Callable[[Any], None], Callable[[], A
     def save(state: Any) -> None:
         buffer = io.BytesIO()  # torch.save hides a full disk behind a RuntimeError
         torch.save(state, buffer)
-        _write_bytes(partial, buffer.getbuffer())
+        write_bytes(partial, buffer.getbuffer())
         partial.replace(path)
 
     def load() -> Any:
@@ -147,7 +183,7 @@ def checkpoint_keeper(path: Path) -> tuple[Callable[[Any], None], Callable[[], A
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a network's weights as safetensors."""
     # safetensors' own file writing hides a full disk behind a SafetensorError.
-    _write_bytes(path, weights_to_bytes({name: v.contiguous() for name, v in state.items()}))
+    write_bytes(path, weights_to_bytes({name: v.contiguous() for name, v in state.items()}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -155,7 +191,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def _write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file and wait until the disk has it; a disk that refuses is an OSError."""
     with path.open("wb") as file:
         file.write(content)

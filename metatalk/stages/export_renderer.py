@@ -26,6 +26,7 @@ from metatalk.neural.onnx_int8 import mean_difference, quantize, see_inputs
 from metatalk.neural.pictures import read_pictures, trial_pictures
 from metatalk.neural.pix2pix import Pix2PixGenerator
 from metatalk.neural.scoring import spread_frames
+from metatalk.stages.actor import require_renderer_version
 from metatalk.stages.artefacts import CropPlan, load_crop_plan, load_weights
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.library import open_dated_crops, open_material
@@ -104,6 +105,7 @@ def _require_renderer(folder: ActorFolder) -> tuple[Manifest, CropPlan]:
     """The record of the trained renderer, and the crops that it was trained on."""
     for stage in ("render", "train_renderer"):
         folder.require(stage)
+    require_renderer_version(folder)
     crops, trained = folder.manifest("render"), folder.manifest("train_renderer")
     assert crops is not None
     assert trained is not None

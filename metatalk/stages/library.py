@@ -11,7 +11,7 @@ import numpy as np
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.neural.batches import LowerFaceCrops
-from metatalk.neural.matching import Looks, describe_looks, measure_blur
+from metatalk.neural.matching import Looks, describe_looks
 from metatalk.render.config import RenderConfig
 from metatalk.render.scene import Scene
 from metatalk.render.texture import Look, look_at
@@ -64,10 +64,10 @@ def open_material(
     size = load_crop_plan(inputs["render"] / "crops.json").size
     scene = Scene(model, person, camera, size, config.grow_px, config.backend)
     with np.load(inputs["render"] / "frames.npz", allow_pickle=False) as stored:
-        frames, transforms = stored["frames"], stored["transforms"]
+        frames, transforms, blur = stored["frames"], stored["transforms"], stored["blur"]
     filmed = track.take(frames)
     rate = float(load_index(inputs["ingest"] / "frames.npz").rate)
-    looks, blur = describe_looks(model, filmed), measure_blur(crops.real, crops.mask)
+    looks = describe_looks(model, filmed)
     return Material(scene, crops, filmed, transforms[frames], rate, looks, blur)
 
 

@@ -14,6 +14,7 @@ from metatalk.landmarks.config import LandmarksConfig
 from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.neural.batches import LowerFaceCrops
+from metatalk.neural.matching import measure_blur
 from metatalk.render.config import RenderConfig
 from metatalk.render.crops import crop_sides, warp_to_crop
 from metatalk.render.scene import Scene
@@ -50,16 +51,21 @@ def compute(
     scene = Scene(model, person, camera, size, config.grow_px, config.backend)
     save_crop_plan(out / "crops.json", CropPlan(size, layout))
     transforms = scene.transforms(track, layout, config.steady_frames, shots)
-    np.savez(out / "frames.npz", frames=frames, transforms=transforms)
     crops = create_crops(out, len(frames), size)
     _cut_footage(inputs["clip"], crops, frames, transforms, progress)
     _draw(scene, crops, track.take(frames), transforms[frames])
+    # Measured once: the renderer takes texture from sharp frames, and every drive asks for it.
+    blur = measure_blur(crops.real, crops.mask)
+    np.savez(out / "frames.npz", frames=frames, transforms=transforms, blur=blur)
     return {"frames": len(frames), "crop_px": size, "face_crop_px": side_px,
             "crop_scale": size / side_px}  # fmt: skip
 
 
 def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
-    """Choose frames whose fit is trusted, spread evenly where there are more than wanted.
+    """Choose frames whose fit is trusted; where there are more than wanted, pairs of neighbours.
+
+    The pairs are spread evenly. Neighbours are kept together because the renderer also learns
+    what changes from a frame to the next.
 
     Args:
         track: the fit.
@@ -79,7 +85,10 @@ def choose_frames(track: TrackCoefficients, most: int | None) -> np.ndarray:
         )
     if most is None or len(frames) <= most:
         return frames
-    return frames[np.linspace(0, len(frames) - 1, most).round().astype(int)]
+    if most < 2:
+        return frames[:most]
+    firsts = np.linspace(0, len(frames) - 2, most // 2).round().astype(int)
+    return frames[np.unique(np.concatenate([firsts, firsts + 1]))]
 
 
 def _cut_footage(
@@ -110,7 +119,7 @@ def _draw(
 RENDER = Stage(
     "render",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=3,
+    revision=4,
     compute=compute,
     section="render",
     also=("fit", "landmarks"),

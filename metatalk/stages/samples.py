@@ -14,7 +14,7 @@ import torch
 from metatalk.neural.batches import split_frames
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.matching import draw_donor, draw_match
-from metatalk.neural.samples import Samples, create_samples, open_samples
+from metatalk.neural.samples import Samples
 from metatalk.neural.scoring import spread_frames
 from metatalk.neural.training import SamplePools
 from metatalk.render.texture import (
@@ -24,17 +24,20 @@ from metatalk.render.texture import (
     look_at,
     paint_surface,
 )
+from metatalk.stages.artefacts import create_samples, open_samples
 from metatalk.stages.library import Material
 from metatalk.stages.stage import Progress
 
 LOG = logging.getLogger(__name__)
 BATCH = 4  # pairs at a time
 APART_S = 1.0  # matched texture is from at least so far away: at hand, it would be the answer
-NEAR_S = 2.5  # texture that stands in for the footage is from at most so far away
+BESIDE_S = 0.2  # texture that stands in for the footage is not from as near as this,
+NEAR_S = 2.5  # nor from farther away
 TRIAL = (64, 32)  # frames that score: held out, and learned from
 STRONGEST_MIX = 0.6  # of a neighbour's expression in a jittered one
 NOISE = 0.1  # standard deviations of the units added to a jittered one
 MOST_BYTES = 3e9
+COMPLETE = "complete"  # the file that says that all samples are there
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +69,9 @@ def prepare_samples(
     Returns:
         The samples.
     """
-    done = folder / "complete"
+    done = folder / COMPLETE
     if not done.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+        discard_samples(folder)
         train, held_out = split_frames(material.crops.usable(), config)
         random = np.random.default_rng((seed, 2))
         trial_rows = np.concatenate([spread_frames(held_out, TRIAL[0]),
@@ -80,6 +83,12 @@ def prepare_samples(
         _fill(material, trial, folder / "trial", progress, len(learned.rows), total)
         done.touch()
     return SamplePools(open_samples(folder / "learned"), open_samples(folder / "trial"))
+
+
+def discard_samples(folder: Path) -> None:
+    """Remove samples; what is left of a removal that is cut short is never taken for whole."""
+    (folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def carry_to(material: Material, rows: np.ndarray, folder: Path) -> Samples:
@@ -104,6 +113,10 @@ def _plan_learned(
     """Every frame comes at least once where there are samples enough."""
     bytes_each = 2 * 14 * material.crops.size**2
     count = max(1, min(config.samples, int(MOST_BYTES / bytes_each)))
+    if count < config.samples:
+        LOG.info(
+            "%d pairs of samples in place of %d: more take too much disk", count, config.samples
+        )
     firsts = np.concatenate([random.permutation(train) for _ in range(-(-2 * count // len(train)))])
     rows = np.stack([[row, _next(material, row, train)] for row in firsts[:count]])
     sources = [_draw_sources(material, pair, train, train, random) for pair in rows]
@@ -159,7 +172,8 @@ def _next(material: Material, row: int, allowed: np.ndarray) -> int:
 def _near(material: Material, own: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows near in time, without a pair's own and those beside them; else all but its own."""
     away = _distance(material, own, rows)
-    near = rows[(away >= 2) & (away <= NEAR_S * material.rate)]
+    beside = max(2.0, BESIDE_S * material.rate)
+    near = rows[(away >= beside) & (away <= NEAR_S * material.rate)]
     others = rows[away >= 1]
     return near if len(near) else others if len(others) else rows
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from metatalk.stages.artefacts import checkpoint_keeper, save_weights
 from metatalk.stages.device import choose_device
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.library import open_dated_crops, open_material
-from metatalk.stages.samples import prepare_samples
+from metatalk.stages.samples import discard_samples, prepare_samples
 from metatalk.stages.stage import Progress, Stage
 from metatalk.stages.training_log import TrainingLog
 from metatalk.workspace.manifest import Metrics
@@ -45,8 +44,9 @@ def compute(
     with TrainingLog(out) as watcher:
         trained = train_renderer(crops, config, where, seed, progress, save, load, watcher, pools)
     save_weights(out / "generator.safetensors", trained.state)
+    # In this order: a run that is killed here finds either everything or nothing to go on from.
+    discard_samples(out / "samples")
     checkpoint.unlink(missing_ok=True)
-    shutil.rmtree(out / "samples", ignore_errors=True)
     return {**trained.metrics}
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from metatalk.stages.artefacts import write_bytes
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -45,7 +47,8 @@ class TrainingLog(AbstractContextManager["TrainingLog"]):
     def show_sheet(self, step: int, sheet: np.ndarray, /) -> None:
         """Write a contact sheet, (H, W, 3) uint8 RGB; a reader never sees half of one."""
         partial = self._folder / "contact_sheet.partial.png"
-        cv2.imwrite(str(partial), sheet[..., ::-1])
+        _, encoded = cv2.imencode(".png", sheet[..., ::-1])  # imwrite hides a full disk
+        write_bytes(partial, encoded.tobytes())
         partial.replace(self._folder / "contact_sheet.png")
         if self._writer:
             self._writer.add_image("contact_sheet", sheet, step, dataformats="HWC")

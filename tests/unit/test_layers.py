@@ -71,7 +71,7 @@ def test_package_files_are_light() -> None:
         if room_of(module) == "cli":
             continue
         names = list(imported(module))
-        assert set(names) <= {"os"}, f"{module} imports {names}"
+        assert names == [], f"{module} imports {names}"
 
 
 @pytest.mark.parametrize("name", ["metatalk", "metatalk.config", "metatalk.cli"])

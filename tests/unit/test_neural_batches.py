@@ -23,7 +23,8 @@ from metatalk.neural.batches import (
     split_frames,
 )
 from metatalk.neural.config import NeuralConfig
-from metatalk.neural.samples import PICTURES, Samples, create_samples, open_samples
+from metatalk.neural.samples import PICTURES, Samples
+from metatalk.stages.artefacts import create_samples, open_samples
 
 PLAIN = replace(TINY, colour_jitter=0.0, mask_growth_px=0, hidden=(0.0, 0.0))
 

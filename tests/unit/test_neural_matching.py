@@ -141,8 +141,8 @@ def test_a_mouth_is_told_in_its_unit_and_a_pose_in_its_own(layout: str) -> None:
     np.testing.assert_array_equal(found.mouth[2], found.mouth[1])  # however the head turns
     np.testing.assert_allclose(found.pose[2] - found.pose[1], [0, 1, 0], atol=1e-5)
     away = replace(track, translation=track.translation + 50.0)
-    np.testing.assert_array_equal(describe_looks(model, away).joined(), found.joined())
-    np.testing.assert_array_equal(found.take(np.array([2])).joined(), found.joined()[2:])
+    np.testing.assert_array_equal(describe_looks(model, away).joined, found.joined)
+    np.testing.assert_array_equal(found.take(np.array([2])).joined, found.joined[2:])
 
 
 def mouth_points(model: MorphableModel) -> list[int]:
@@ -193,8 +193,3 @@ def test_a_donor_has_the_pose_and_another_mouth() -> None:
     drawn = [draw_donor(found, 0, np.array([1, 2, 3]), random) for _ in range(200)]
     assert drawn.count(2) > drawn.count(1) > 0
     assert draw_donor(found, 0, np.array([3]), random) == 3
-
-
-def test_of_two_donors_alike_the_nearer_in_time_is_taken() -> None:
-    found = looks([0.0] * 100)
-    assert draw_donor(found, 50, np.array([5, 44, 70]), None) == 44

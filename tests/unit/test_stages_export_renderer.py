@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,55 +11,54 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from mouth_folders import fill_actor, mouth_render
+from mouth_toys import mouth_model
 
 from metatalk.cli import main
 from metatalk.errors import ConfigError, MediaError, MissingAssetError, StaleArtefactError
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.generator import INPUT_CHANNELS, build_generator
 from metatalk.neural.onnx_export import name_outputs
-from metatalk.render.crops import CropLayout
+from metatalk.neural.onnx_int8 import quantize
+from metatalk.neural.pix2pix import Pix2PixGenerator, count_halvings
+from metatalk.neural.scoring import spread_frames
 from metatalk.stages import export_renderer as stage
-from metatalk.stages.artefacts import (
-    CropPlan,
-    create_crops,
-    load_weights,
-    save_crop_plan,
-    save_weights,
-)
+from metatalk.stages.artefacts import load_crop_plan, load_weights, save_weights
 from metatalk.stages.export_renderer import export_renderer
+from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.ledger import Entry, record_entries
 from metatalk.workspace.manifest import Cause
 
-PX, FRAMES = 64, 5
-NEURAL = NeuralConfig(widths=(8, 8, 8, 8))
+PX, FRAMES = 64, 40
+NEURAL = NeuralConfig(widths=(8, 8, 8, 8), pix2pix_width=4)
+READS = ("ingest", "landmarks", "fit", "render")
+
+
+@pytest.fixture(autouse=True)
+def toy_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "open_face_model", lambda name, landmarks: mouth_model())
 
 
 @pytest.fixture
 def actor(tmp_path: Path) -> Path:
     """A folder with a renderer that has learned nothing."""
     root = tmp_path / "actor"
-    make_render(root, PX)
-    folder = ActorFolder(root)
-    crops = folder.manifest("render")
-    assert crops is not None
-    cause = Cause("train_renderer", 1, {"neural": asdict(NEURAL)}, {"render": crops.outputs})
+    fill_actor(root, PX, FRAMES)
     torch.manual_seed(0)
-    out = folder.begin(cause, resume=False)
-    save_weights(out / "generator.safetensors", build_generator(NEURAL).state_dict())
-    folder.finish(cause, {}, 0.0)
+    put_renderer(root, NEURAL, build_generator(NEURAL).state_dict())
     record_entries(root, [Entry("footage", "clip.mp4", "Jane Doe: tests", "0123")])
     return root
 
 
-def make_render(root: Path, size: int) -> None:
-    folder, cause = ActorFolder(root), Cause("render", 1, {}, {})
-    out = folder.begin(cause, resume=False)
-    save_crop_plan(out / "crops.json", CropPlan(size, CropLayout(0.1, 0.2, 1.5)))
-    crops, noise = create_crops(out, FRAMES, size), np.random.default_rng(0)
-    for array in (crops.real, crops.synthetic):
-        array[:] = noise.integers(0, 256, array.shape, np.uint8)
-    crops.mask[:, size // 2 :] = 255
+def put_renderer(root: Path, neural: NeuralConfig, state: dict[str, torch.Tensor]) -> None:
+    """Leave weights as if they had been trained on what is in the folder."""
+    folder = ActorFolder(root)
+    made = {name: folder.manifest(name) for name in READS}
+    inputs = {name: manifest.outputs for name, manifest in made.items() if manifest}
+    settings = {"neural": asdict(neural), "render": asdict(mouth_render(PX))}
+    cause = Cause("train_renderer", TRAIN_RENDERER.revision, settings, inputs)
+    save_weights(folder.begin(cause, resume=False) / "generator.safetensors", state)
     folder.finish(cause, {}, 0.0)
 
 
@@ -71,7 +70,8 @@ def test_the_trained_network_leaves_with_its_terms(actor: Path, tmp_path: Path) 
     told = {prop.key: prop.value for prop in onnx.load(str(out)).metadata_props}
     assert told["synthetic"] == "true"
     assert "agreed to" in told["notice"]
-    assert json.loads(told["crop_layout"]) == {"centre_x": 0.1, "centre_y": 0.2, "half_side": 1.5}
+    plan = load_crop_plan(actor / "render" / "crops.json")
+    assert json.loads(told["crop_layout"]) == asdict(plan.layout)
     ledger = json.loads((out.parent / "renderer.onnx.ledger.json").read_text())
     assert ledger["entries"] == json.loads(told["ledger"])
     assert [entry["terms"] for entry in ledger["entries"]] == ["Jane Doe: tests"]
@@ -88,15 +88,16 @@ def test_the_file_draws_what_the_actors_network_draws(actor: Path, tmp_path: Pat
     torch.testing.assert_close(torch.from_numpy(made), expected, atol=1e-4, rtol=0)
 
 
-def test_eight_bits_draw_nearly_the_same(actor: Path, tmp_path: Path) -> None:
+def test_eight_bits_draw_nearly_the_same(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch_samples(monkeypatch)
     export_renderer(actor, tmp_path / "r.onnx")
     metrics = export_renderer(actor, tmp_path / "i.onnx", int8=True)
     kinds = [node.op_type for node in onnx.load(str(tmp_path / "i.onnx")).graph.node]
     assert kinds.count("QuantizeLinear") >= kinds.count("Conv") - 1
-    inputs = np.random.default_rng(1).random((2, INPUT_CHANNELS, PX, PX), np.float32)
-    inputs[:, 6] = 0
-    inputs[:, 6, PX // 2 :] = 1
-    inputs[:, 3:6] *= 1 - inputs[:, 6:]
+    inputs = np.stack(seen[::8])
+    inputs[:, :3] = inputs[::-1, :3]  # faces that it was not scaled by in this place
     whole, small = (
         onnxruntime.InferenceSession(str(tmp_path / name)).run(None, {"inputs": inputs})[0]
         for name in ("r.onnx", "i.onnx")
@@ -109,6 +110,49 @@ def test_eight_bits_draw_nearly_the_same(actor: Path, tmp_path: Path) -> None:
     assert (told["precision"], told["synthetic"]) == ("int8", "true")
 
 
+def test_eight_bits_are_scaled_by_carried_texture(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch_samples(monkeypatch)
+    export_renderer(actor, tmp_path / "i.onnx", int8=True)
+    samples = np.stack(seen)
+    assert samples.shape == (stage.SAMPLES, INPUT_CHANNELS, PX, PX)
+    told = {prop.key: prop.value for prop in onnx.load(str(tmp_path / "i.onnx")).metadata_props}
+    for place, name in enumerate(json.loads(told["channels"])):
+        assert samples[:, place].std() > 0.01, name  # nothing is withheld
+
+
+def test_eight_bits_of_pix2pix_need_no_face_model(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(stage, "open_face_model")
+    seen = watch_samples(monkeypatch)
+    config = replace(NEURAL, network="pix2pix")
+    network = Pix2PixGenerator(count_halvings(PX), config.pix2pix_width)
+    put_renderer(actor, config, network.state_dict())
+    metrics = export_renderer(actor, tmp_path / "i.onnx", int8=True)
+    assert metrics["channels"] == 25
+    faces = np.stack(seen)[:, :21].reshape(-1, 7, 3, PX, PX)
+    stored = np.load(actor / "render" / "synthetic.npy")
+    rows = spread_frames(np.arange(FRAMES), stage.SAMPLES)
+    for offset in range(-3, 4):  # the mouths before and after, not one of them seven times
+        near = stored[(rows + offset).clip(0, FRAMES - 1)]
+        expected = near.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        np.testing.assert_allclose(faces[:, offset + 3], expected, atol=1e-5)
+
+
+def watch_samples(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What eight bits are scaled by, once something is exported."""
+    seen: list[np.ndarray] = []
+
+    def note(content: bytes, samples: list[np.ndarray]) -> bytes:
+        seen.extend(samples)
+        return quantize(content, samples)
+
+    monkeypatch.setattr(stage, "quantize", note)
+    return seen
+
+
 def test_a_model_that_differs_is_not_written(
     actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,14 +162,21 @@ def test_a_model_that_differs_is_not_written(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_cannot_leave_is_refused(actor: Path, tmp_path: Path) -> None:
+def test_what_cannot_leave_is_refused(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match="leaves as .onnx"):
         export_renderer(actor, tmp_path / "r.pt")
     with pytest.raises(MediaError, match="part of an actor"):
         export_renderer(actor, actor / "train_renderer" / "r.onnx")
     with pytest.raises(MissingAssetError, match="no finished render"):
         export_renderer(tmp_path / "nobody", tmp_path / "r.onnx")
-    make_render(actor, 128)
+    newer = replace(TRAIN_RENDERER, revision=TRAIN_RENDERER.revision + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("metatalk.stages.actor.TRAIN_RENDERER", newer)
+        with pytest.raises(StaleArtefactError, match="another version of metatalk"):
+            export_renderer(actor, tmp_path / "r.onnx")
+    fill_actor(actor, PX // 2, FRAMES)
     with pytest.raises(StaleArtefactError, match="another render"):
         export_renderer(actor, tmp_path / "r.onnx")
     assert not (tmp_path / "r.onnx").exists()

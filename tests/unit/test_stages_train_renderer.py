@@ -90,7 +90,8 @@ def keep_crops(folder: Path) -> None:
     crops.synthetic[:] = SCENE.synthetic(kept, TRANSFORMS[KEPT])
     crops.real[:] = crops.synthetic // 2 + bar_mouth(len(KEPT)).real // 4
     crops.mask[:] = SCENE.mask(kept, TRANSFORMS[KEPT])
-    np.savez(folder / "frames.npz", frames=KEPT, transforms=TRANSFORMS)
+    blur = measure_blur(crops.real, crops.mask)
+    np.savez(folder / "frames.npz", frames=KEPT, transforms=TRANSFORMS, blur=blur)
     save_crop_plan(folder / "crops.json", CropPlan(32, CropLayout(0.0, 0.0, 1.0)))
 
 
@@ -110,7 +111,7 @@ def test_the_library_is_of_the_rows_of_the_crops(inputs: dict[str, Path]) -> Non
     np.testing.assert_array_equal(material.transforms, TRANSFORMS[KEPT])
     torch.testing.assert_close(material.track.expression, TRACK.expression[KEPT])
     wanted = describe_looks(model, TRACK.take(KEPT))
-    np.testing.assert_array_equal(material.looks.joined(), wanted.joined())
+    np.testing.assert_array_equal(material.looks.joined, wanted.joined)
     np.testing.assert_array_equal(material.blur, measure_blur(crops.real, crops.mask))
     scene = material.scene
     assert (scene.size, scene.grow_px, scene.backend) == (32, RENDER.grow_px, RENDER.backend)
