@@ -165,7 +165,7 @@ class Generator(nn.Module):
 
     Source: Isola et al. 2017, section 3.2. Departs: addition in place of concatenation, a learned
     canvas, no dropout, no normalisation; 1.5 M parameters in place of 54 M. Texture from other
-    frames: Suwajanakorn et al. 2017, section 3.3 (Synthesizing Obama). Departs: one frame in
+    frames: Suwajanakorn et al. 2017, section 3.3 (Synthesizing Obama). Departs: two frames in
     place of a median of many, weights by a network in place of masks.
     """
 

@@ -24,7 +24,8 @@ POSE_DEGREES = 4.0  # as does so much of a turn of the head
 BLUR_COST = 0.5  # of a frame with 1/e of the usual sharpness
 SWITCH_COST = 3.0
 CANDIDATES = 48  # frames that are considered for each
-OTHER_MOUTH = 5.0  # mouths that differ by this are as different as any two frames'
+OTHER_MOUTH = 4.0  # of frames that stand in for the footage: no more of a difference is sought,
+POSE_FIRST = 6.0  # and so much more than the mouth's counts the pose's, which footage has right
 PLAY_ON = 2  # frames that a source may move on from one frame to the next
 MOST_MOUTH_POINTS = 64  # of models without landmarks
 
@@ -203,7 +204,7 @@ def draw_donor(
     """
     pose = np.linalg.norm(looks.pose[allowed] - looks.pose[row], axis=1)
     mouth = np.linalg.norm(looks.mouth[allowed] - looks.mouth[row], axis=1)
-    cost = 2.0 * pose - np.minimum(mouth, OTHER_MOUTH)
+    cost = POSE_FIRST * pose - np.minimum(mouth, OTHER_MOUTH)
     if random is not None:
         cost = cost + random.exponential(1.0, len(cost))
     return int(allowed[cost.argmin()])

@@ -31,7 +31,7 @@ from metatalk.stages.stage import Progress
 LOG = logging.getLogger(__name__)
 BATCH = 4  # pairs at a time
 APART_S = 1.0  # matched texture is from at least so far away: at hand, it would be the answer
-BESIDE_S = 0.2  # texture that stands in for the footage is not from as near as this,
+BESIDE_S = 0.12  # texture that stands in for the footage is not from as near as this,
 NEAR_S = 2.5  # nor from farther away
 TRIAL = (64, 32)  # frames that score: held out, and learned from
 STRONGEST_MIX = 0.6  # of a neighbour's expression in a jittered one
@@ -172,7 +172,7 @@ def _next(material: Material, row: int, allowed: np.ndarray) -> int:
 def _near(material: Material, own: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows near in time, without a pair's own and those beside them; else all but its own."""
     away = _distance(material, own, rows)
-    beside = max(2.0, BESIDE_S * material.rate)
+    beside = max(2.0, round(BESIDE_S * material.rate))
     near = rows[(away >= beside) & (away <= NEAR_S * material.rate)]
     others = rows[away >= 1]
     return near if len(near) else others if len(others) else rows
