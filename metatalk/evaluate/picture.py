@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from metatalk.landmarks.points import MEDIAPIPE478
+from metatalk.neural.scoring import measure_sharpness, measure_structure
 from metatalk.shapes import check_shape
 
 # fmt: off
@@ -20,8 +21,6 @@ LOWER_FACE = (
 OUTSIDE_MARGIN = 0.35  # of the face's height: what lies nearer to it may change, too
 
 _ERROR_FLOOR = 1e-3  # squared 8-bit steps; caps the PSNR of equal pictures at 78.1 dB
-_SSIM_WINDOW, _SSIM_SIGMA = (11, 11), 1.5
-_SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +93,7 @@ def ssim(real: np.ndarray, made: np.ndarray, mask: np.ndarray) -> float:
     Source: Wang et al. 2004, eq. 13, with a Gaussian window of 11 pixels and sigma 1.5.
     """
     _check_pair(real, made, mask)
-    x, y = _brightness(real), _brightness(made)
-    mean_x, mean_y = _smoothed(x), _smoothed(y)
-    variance_x = _smoothed(x * x) - mean_x * mean_x
-    variance_y = _smoothed(y * y) - mean_y * mean_y
-    covariance = _smoothed(x * y) - mean_x * mean_y
-    above = (2 * mean_x * mean_y + _SSIM_C1) * (2 * covariance + _SSIM_C2)
-    below = (mean_x**2 + mean_y**2 + _SSIM_C1) * (variance_x + variance_y + _SSIM_C2)
-    return float((above / below)[mask].mean())
+    return measure_structure(made, real, mask)
 
 
 def sharpness_ratio(real: np.ndarray, made: np.ndarray, mask: np.ndarray) -> float:
@@ -119,20 +111,7 @@ def sharpness_ratio(real: np.ndarray, made: np.ndarray, mask: np.ndarray) -> flo
         ShapeError: the three do not fit together.
     """
     _check_pair(real, made, mask)
-    return _definition(made, mask) / max(_definition(real, mask), 1e-6)
-
-
-def _definition(picture: np.ndarray, mask: np.ndarray) -> float:
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(grey, cv2.CV_32F)[mask].var())
-
-
-def _brightness(picture: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-
-
-def _smoothed(values: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(values, _SSIM_WINDOW, _SSIM_SIGMA)
+    return measure_sharpness(made, mask) / max(measure_sharpness(real, mask), 1e-6)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
