@@ -24,7 +24,14 @@ from metatalk.neural.losses import (
     weighted_l1,
 )
 from metatalk.neural.pictures import CropPictures, trial_pictures
-from metatalk.neural.recipe import Moment, RecipeState, Scalars, set_rate
+from metatalk.neural.recipe import (
+    Moment,
+    RecipeState,
+    Scalars,
+    collect_state,
+    restore_state,
+    set_rate,
+)
 from metatalk.neural.samples import Samples
 
 _PARTS = ("generator", "discriminator", "average", "optimiser", "opposition")
@@ -69,12 +76,11 @@ class CarriedRecipe:
 
     def state(self) -> RecipeState:
         """See `Recipe`."""
-        return {name: getattr(self, name).state_dict() for name in _PARTS}
+        return collect_state(self, _PARTS)
 
     def restore(self, state: RecipeState) -> None:
         """See `Recipe`."""
-        for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
+        restore_state(self, _PARTS, state)
 
     def draw(self, step: int, batch: int) -> Batch:
         """See `Recipe`."""

@@ -99,7 +99,10 @@ def render_crops(generator: nn.Module, pictures: CropPictures, batch: int = 8) -
         ShapeError: a side that the network cannot halve often enough.
     """
     if not isinstance(generator, CropRenderer):
-        raise ShapeError(f"{type(generator).__name__} cannot render from crops")
+        raise ShapeError(
+            f"{type(generator).__name__} cannot render from crops",
+            "give a network that has `temporal_reach` and `draw`, such as build_network's",
+        )
     if isinstance(generator, ProcessorRenderer):
         return Rendered(*generator.draw_crops(pictures))
     pictures = _with_neighbours(pictures, generator.temporal_reach)

@@ -2,7 +2,7 @@
 
 Source: Thies et al. 2016 (Face2Face), section 7, retrieves mouths by expression, pose and
 appearance. Departs: the cheapest way through all frames is found at once, and staying with a
-source, or playing on in it, is free while changing it costs, so that nothing flickers.
+source, or playing on in it, is free while changing it costs, so that the texture seldom jumps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metatalk.shapes import check_shape
 MOUTH_MM = 0.7  # so much of a difference between mouths (root mean square) counts 1,
 POSE_DEGREES = 4.0  # as does so much of a turn of the head
 BLUR_COST = 0.5  # of a frame with 1/e of the usual sharpness
-SWITCH_COST = 3.0
+SWITCH_COST = 3.0  # at 1 up to a third of the frames changed their source, at 3 under a tenth
 CANDIDATES = 48  # frames that are considered for each
 OTHER_MOUTH = 4.0  # of frames that stand in for the footage: no more of a difference is sought,
 POSE_FIRST = 6.0  # and so much more than the mouth's counts the pose's, which footage has right

@@ -23,7 +23,14 @@ from metatalk.neural.pix2pix import (
     count_halvings,
     stack_window,
 )
-from metatalk.neural.recipe import Moment, RecipeState, Scalars, set_rate
+from metatalk.neural.recipe import (
+    Moment,
+    RecipeState,
+    Scalars,
+    collect_state,
+    restore_state,
+    set_rate,
+)
 
 LEARNING_RATE = 2e-4
 BETAS = (0.5, 0.999)
@@ -80,12 +87,11 @@ class Pix2PixRecipe:
 
     def state(self) -> RecipeState:
         """See `Recipe`."""
-        return {name: getattr(self, name).state_dict() for name in _PARTS}
+        return collect_state(self, _PARTS)
 
     def restore(self, state: RecipeState) -> None:
         """See `Recipe`."""
-        for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
+        restore_state(self, _PARTS, state)
 
     def draw(self, step: int, batch: int) -> CropPictures:
         """See `Recipe`; every frame is drawn once before any is drawn again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +57,17 @@ class Recipe(Protocol):
 
     def restore(self, state: RecipeState) -> None:
         """Go on from a stored state."""
+
+
+def collect_state(recipe: object, parts: Iterable[str]) -> RecipeState:
+    """The states of a recipe's networks and optimisers, by the names of its attributes."""
+    return {name: getattr(recipe, name).state_dict() for name in parts}
+
+
+def restore_state(recipe: object, parts: Iterable[str], state: RecipeState) -> None:
+    """Undo `collect_state`."""
+    for name in parts:
+        getattr(recipe, name).load_state_dict(state[name])
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -228,7 +228,10 @@ def build_recipe(
     if config.network == "pix2pix":
         return Pix2PixRecipe(crops, rows, config, device, seed)
     if samples is None:
-        raise ShapeError("neural.network=carried learns from samples, and none are given")
+        raise ShapeError(
+            "neural.network=carried learns from samples, and none are given",
+            "carry texture first, see stages.samples.prepare_samples, or use pix2pix",
+        )
     return CarriedRecipe(crops, rows, config, device, seed, samples.learned, samples.trial)
 
 
