@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metatalk.a2e.config import A2EConfig
+from metatalk.a2e.prior_config import PriorConfig
 from metatalk.compose.config import DriveConfig
 from metatalk.errors import ConfigError
 from metatalk.fitting.config import FitConfig
@@ -33,6 +34,7 @@ class Config:
     render: RenderConfig = RenderConfig()
     pseudo: PseudoConfig = PseudoConfig()
     a2e: A2EConfig = A2EConfig()
+    prior: PriorConfig = PriorConfig()
     neural: NeuralConfig = NeuralConfig()
     drive: DriveConfig = DriveConfig()
     seed: int = 0

@@ -73,6 +73,25 @@ def mask_features(features: Tensor, config: AugmentConfig, generator: torch.Gene
     return features.masked_fill(bands | columns, 0.0)
 
 
+def drop_mel(mel: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Take the mel from a share of the windows, so that what else is heard is relied upon.
+
+    The mel knows the actor's own voice best, and other voices least.
+
+    Args:
+        mel: (B, 80, W) normalised; 0 is the mean of speech.
+        share: of the windows.
+        generator: source of the random numbers.
+
+    Returns:
+        (B, 80, W).
+
+    Source: Neverova et al. 2016 (ModDrop).
+    """
+    dropped = torch.rand(len(mel), 1, 1, generator=generator) < share
+    return mel.masked_fill(dropped, 0.0)
+
+
 def _uniform(like: Tensor, limit: float, generator: torch.Generator) -> Tensor:
     return (torch.rand(len(like), generator=generator) * 2 - 1) * limit
 

@@ -1,24 +1,42 @@
-"""Settings of the audio-to-expression network."""
+"""Settings of the way from sound to the actor's mouth."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
+from metatalk.a2e.activity_config import ActivityConfig
+from metatalk.a2e.architectures.config import (
+    BilstmConfig,
+    CriticConfig,
+    EnsembleConfig,
+    LstmConfig,
+    NetworkName,
+    TcnConfig,
+)
+from metatalk.a2e.encoder_config import EncoderConfig
+from metatalk.a2e.voice_config import VoiceConfig
 from metatalk.errors import ConfigError
 
 _REFERENCE_S = 16.0  # seconds of footage that `steps` is meant for
+STREAMS = ("speech", "phones", "mfcc")  # what may be heard beside the mel spectrogram
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """What the network hears: log mel bands at 80 columns a second."""
+    """What is heard: log mel bands at 80 columns a second, and streams beside them."""
 
+    streams: tuple[str, ...] | None = None  # of STREAMS; none given: what the network wants
     prior_s: float = 8.0  # seconds of speech that the footage's statistics count for
 
     def __post_init__(self) -> None:
         if not self.prior_s >= 0:
             raise ConfigError(f"a2e.features.prior_s is {self.prior_s}", "Give 0 or more.")
+        for name in self.streams or ():
+            if name not in STREAMS:
+                raise ConfigError(
+                    f"a2e.features.streams names {name!r}", f"Choose of {', '.join(STREAMS)}."
+                )
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class AugmentConfig:
     warp: float = 0.08  # largest relative change of the vocal tract's length
     tempo: float = 0.1  # largest relative change of the speed, sound and mouth alike
     noise: float = 0.3  # share of windows with added noise
+    drop_mel: float = 0.5  # share of windows without mel bands, where other streams are heard
     mask_bands: int = 0  # widest run of bands that is blanked
     mask_columns: int = 0  # longest run of columns that is blanked
 
@@ -38,52 +57,40 @@ class AugmentConfig:
         for name, value in vars(self).items():
             if not value >= 0:
                 raise ConfigError(f"a2e.augment.{name} is {value}", "It must be 0 or more.")
-        if max(self.share, self.noise) > 1:
-            raise ConfigError("a2e.augment.share or .noise is above 1", "Give 0 to 1.")
+        for name in ("share", "noise", "drop_mel"):
+            if getattr(self, name) > 1:
+                raise ConfigError(f"a2e.augment.{name} is a share above 1", "Give 0 to 1.")
         for name in ("warp", "tempo"):
             if getattr(self, name) >= 0.5:
                 raise ConfigError(f"a2e.augment.{name} is 0.5 or more", "0.1 is a strong value.")
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """The shape of one temporal convolutional network; the receptive field follows from it."""
-
-    channels: int = 48
-    kernel: int = 3
-    dilations: tuple[int, ...] = (1, 2, 4)  # a quarter of a second to either side
-    dropout: float = 0.3
-    members: int = 3  # networks whose mean is the prediction
-
-    def __post_init__(self) -> None:
-        if min(self.channels, self.members, len(self.dilations), *self.dilations) < 1:
-            raise ConfigError("a2e.network has a size below 1", "Give positive whole numbers.")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ConfigError(f"a2e.network.kernel is {self.kernel}", "Give an odd number from 1.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"a2e.network.dropout is {self.dropout}", "Give 0 to 0.9.")
-
-
-@dataclass(frozen=True)
 class KernelConfig:
     """The kernel regression that is mixed with the networks."""
 
-    share: float = 0.5  # of the prediction; 0 leaves the networks alone
-    context_s: float = 0.06  # the sound that is compared reaches twice as far to either side
+    share: float = 0.7  # of the prediction; 0 leaves the networks alone
+    foreign: float | None = None  # of it from the streams that know no speaker; none: as the
+    # driving voice is unlike the actor's
+    context_s: float = 0.06  # the mel columns compared reach twice as far to either side
     coefficients: int = 24  # cepstral coefficients
-    width: float = 0.7  # of the kernel, in median squared distances
-    ridge: float = 0.3
-    centres: int = 4000  # moments of the footage remembered, at most
+    heard_s: float = 0.3  # the streams compared reach so far to either side
+    axes: int = 96  # principal axes of the streams
+    width: float = 1.5  # of the kernel, in median squared distances
+    ridge: float = 0.1
+    centres: int = 3000  # moments of the footage remembered, at most
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ConfigError(f"a2e.kernel.share is {self.share}", "Give 0 to 1.")
-        if not all(size > 0 for size in (self.context_s, self.width, self.ridge)):
+        for name in ("share", "foreign"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"a2e.kernel.{name} is {value}", "Give 0 to 1.")
+        if not all(size > 0 for size in (self.context_s, self.heard_s, self.width, self.ridge)):
             raise ConfigError("a2e.kernel has a size of 0 or less", "Give positive numbers.")
-        if not 1 <= self.coefficients <= 80 or self.centres < 2:
+        if not 1 <= self.coefficients <= 80 or self.centres < 2 or self.axes < 1:
             raise ConfigError(
-                "a2e.kernel.coefficients or .centres is out of range",
-                "Give 1 to 80 coefficients and at least 2 centres.",
+                "a2e.kernel.coefficients, .axes or .centres is out of range",
+                "Give 1 to 80 coefficients, at least 1 axis and at least 2 centres.",
             )
 
 
@@ -92,39 +99,72 @@ class A2EConfig:
     """From speech to the actor's mouth."""
 
     components: int = 8  # size of the actor's mouth space
+    network: NetworkName = "ours"
     features: FeatureConfig = field(default_factory=FeatureConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    voices: VoiceConfig = field(default_factory=VoiceConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    tcn: TcnConfig = field(default_factory=TcnConfig)
+    lstm: LstmConfig = field(default_factory=LstmConfig)
+    bilstm: BilstmConfig = field(default_factory=BilstmConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     kernel: KernelConfig = field(default_factory=KernelConfig)
-    steps: int = 400  # for 16 s of footage, at most; more footage bears more
+    activity: ActivityConfig = field(default_factory=ActivityConfig)
+    prior: str | None = None  # a file of `metatalk prior train` to start from
+    offset_s: float | None = None  # how late the footage's sound comes; none: it is measured
+    lookahead_ms: float | None = None  # of the sound to come that is listened to; none: all of it
+    steps: int = 250  # for 16 s of footage, at most; more footage bears more
     batch: int = 8
     window_s: float = 2.0
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     average: float = 0.995  # decay of the weights' moving average
     velocity_weight: float = 1.0
+    lips_weight: float = 0.5  # of gap, width and protrusion of the lips
+    closed_weight: float = 1.0  # how much more the lips' gap counts where they are closed
     held_out: float = 0.15  # share of the footage, at its end, that measures the training
     smooth_s: float = 0.0  # standard deviation of the filter over the prediction
     amplitude: float = 1.0  # stretch of the mouth's movement about its rest
     liveliness: float = 0.5  # how much of the movement lost to averaging is given back, 0 to 1
+    seen: float = 0.0  # how far the prediction is drawn to what the actor was seen to do, 0 to 1
+    neighbours: int = 8  # frames of the footage that this is judged by
 
     def __post_init__(self) -> None:
-        for name in ("components", "steps", "batch"):
+        for name in ("components", "steps", "batch", "neighbours"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give 1 or more.")
         for name in ("window_s", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give more than 0.")
-        for name in ("weight_decay", "velocity_weight", "smooth_s", "amplitude"):
+        for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give 0 or more.")
-        if not 0 <= self.liveliness <= 1:
-            raise ConfigError(f"a2e.liveliness is {self.liveliness}", "Give 0 to 1.")
+        for name in ("liveliness", "seen"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"a2e.{name} is {getattr(self, name)}", "Give 0 to 1.")
         if not 0 < self.held_out < 0.5:
             raise ConfigError(f"a2e.held_out is {self.held_out}", "Give a share below 0.5.")
         if not 0 <= self.average < 1:
             raise ConfigError(f"a2e.average is {self.average}", "Give 0 to 0.9999.")
+        if self.offset_s is not None and not abs(self.offset_s) <= _LARGEST_OFFSET_S:
+            raise ConfigError(
+                f"a2e.offset_s is {self.offset_s}", f"Give seconds within {_LARGEST_OFFSET_S:g}."
+            )
+        if self.lookahead_ms is not None and not 0 <= self.lookahead_ms <= 2000:
+            raise ConfigError(f"a2e.lookahead_ms is {self.lookahead_ms}", "Give 0 to 2000.")
 
     def steps_for(self, footage_s: float) -> int:
         """Count the training steps that footage of a length bears, at most."""
         return max(1, round(self.steps * math.sqrt(max(footage_s, 1.0) / _REFERENCE_S)))
+
+
+_LARGEST_OFFSET_S = 2.0
+_NOT_NEGATIVE = (
+    "weight_decay",
+    "velocity_weight",
+    "lips_weight",
+    "closed_weight",
+    "smooth_s",
+    "amplitude",
+)

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from metatalk.a2e.config import A2EConfig
+from metatalk.a2e.footage import Footage
+from metatalk.a2e.hearing import Ears, open_ears
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.rest import find_rest
-from metatalk.a2e.training import Footage, Journal, make_lesson, train_a2e
+from metatalk.a2e.training import Journal, make_lesson, train_a2e
 from metatalk.errors import ShapeError
 from metatalk.lipsync.mel import HOP, SAMPLE_RATE
 
@@ -30,6 +32,7 @@ def train_with_corpus(
     config: A2EConfig,
     seed: int = 0,
     journal: Journal | None = None,
+    ears: Ears | None = None,
 ) -> tuple[MouthModel, dict[str, float]]:
     """Learn one actor's way from sound to mouth, helped by the actor in other voices.
 
@@ -41,6 +44,7 @@ def train_with_corpus(
         config: features, augmentation, networks, schedule.
         seed: see `train_a2e`.
         journal: progress and checkpoints.
+        ears: what listens; by default what the settings name.
 
     Returns:
         The model and its metrics, see `train_a2e`; with others also `corpus_s`, their seconds.
@@ -49,16 +53,21 @@ def train_with_corpus(
         FittingError: less than a second of footage with both face and sound.
         MediaError: the footage's sound is silent.
     """
+    ears = ears or open_ears(config)
     if not others:
-        return train_a2e(own, config, seed, journal)
-    lesson = make_lesson(own)  # complains of the clip itself before anything is learned
+        return train_a2e(own, config, seed, journal, ears)
+    alone = replace(config, voices=replace(config.voices, copies=0))
+    lesson = make_lesson(own, alone, seed, ears)  # complains of the clip before it is learned
     levelled = [replace(part, samples=match_level(part.samples, own.samples)) for part in others]
     own_s, corpus_s = known_seconds(own), sum(known_seconds(part) for part in others)
     log.info("learning from %.0f s of the clip and %.0f s of other voices", own_s, corpus_s)
     share = config.held_out * own_s / (own_s + corpus_s)
     joined = join_footage([*levelled, own])
-    model, metrics = train_a2e(joined, replace(config, held_out=share), seed, journal)
-    rest = find_rest(lesson.mel, lesson.targets, lesson.known)
+    model, metrics = train_a2e(joined, replace(config, held_out=share), seed, journal, ears)
+    rest = find_rest(
+        *(lesson.mel, lesson.targets, lesson.known, lesson.speech),
+        *(config.activity, lesson.opening),
+    )
     with torch.no_grad():
         model.rest.copy_(torch.from_numpy(rest))
     return model, {**metrics, "corpus_s": corpus_s}
@@ -98,6 +107,8 @@ def join_footage(parts: Sequence[Footage], silence_s: float = _SILENCE_S) -> Foo
         np.concatenate([part.has_face for part in parts]),
         np.concatenate([np.reshape(part.shots, (-1, 2)) + frame for part, _, frame in placed]),
         parts[-1].scale,
+        parts[-1].lips,
+        parts[-1].gap_mm,
     )
 
 

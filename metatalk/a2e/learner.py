@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from metatalk.a2e.augment import augment_mel, mask_features
+from metatalk.a2e.architectures.choice import is_adversarial
+from metatalk.a2e.architectures.critic import build_critic, critic_loss, fooling_loss
+from metatalk.a2e.architectures.interface import STRIDE
+from metatalk.a2e.augment import augment_mel, drop_mel, mask_features
 from metatalk.a2e.config import A2EConfig
 from metatalk.a2e.features import LIMIT, measure_stats
-from metatalk.a2e.networks import STRIDE, build_network
-from metatalk.a2e.windows import Lesson, draw_windows
+from metatalk.a2e.hearing import Sound
+from metatalk.a2e.losses import MouthWeights, mouth_loss
+from metatalk.a2e.model import MouthModel
+from metatalk.a2e.threads import one_thread
+from metatalk.a2e.windows import Lesson, Windows, draw_windows
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND
 
 Checkpoint = dict[str, Any]
@@ -24,27 +31,39 @@ _LARGEST_GRADIENT = 1.0
 
 
 class Learner:
-    """Trains an ensemble on a lesson, step by step, and can be put away and taken up again."""
+    """Trains a model's networks on a lesson, step by step; can be put away and taken up again.
+
+    Args:
+        lesson: the footage.
+        usable: (M,) bool, columns that may be learned from.
+        weights: what an error of the mouth counts.
+        model: whose norms the features are brought to; its networks are where training begins.
+        config: of training.
+        seed: of windows, voices and dropout.
+    """
 
     def __init__(
-        self, lesson: Lesson, usable: np.ndarray, weight: Tensor, config: A2EConfig, seed: int
+        self,
+        lesson: Lesson,
+        usable: np.ndarray,
+        weights: MouthWeights,
+        model: MouthModel,
+        config: A2EConfig,
+        seed: int,
     ) -> None:
-        components = lesson.targets.shape[1]
-        self.lesson, self.usable, self.weight, self.config = lesson, usable, weight, config
-        self.network = build_network(components, config.network, seed)
-        self.average = build_network(components, config.network, seed).eval()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            betas=(0.9, 0.98),
-        )
+        self.usable, self.weights, self.config = usable, weights, config
+        self.model, self.lesson = model, foretold(lesson, usable, model)
+        self.network = copy.deepcopy(model.networks).train()
+        self.average = copy.deepcopy(model.networks).eval()
+        self.optimiser = self._optimiser(self.network, config.learning_rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.dropout_state = torch.Generator().manual_seed(seed + 1).get_state()
         self.step = 0
-        stats = measure_stats(lesson.mel[:, usable])
-        self.mean = torch.from_numpy(stats.mean)[:, None]
-        self.deviation = torch.from_numpy(stats.deviation)[:, None]
+        self.critic = None
+        if is_adversarial(config.network, config):
+            inputs, components = self.network.inputs, self.network.components
+            self.critic = build_critic(inputs, components, config.critic, seed)
+            self.critic_optimiser = self._optimiser(self.critic, config.critic.learning_rate)
 
     def run(self, steps: int, every: int) -> Iterator[int]:
         """Train up to a number of steps, handing back the step number after every few."""
@@ -59,7 +78,7 @@ class Learner:
 
     def checkpoint(self) -> Checkpoint:
         """Collect what `resume` needs; everything loads with `weights_only=True`."""
-        return {
+        kept = {
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -67,6 +86,10 @@ class Learner:
             "generator": self.generator.get_state(),
             "dropout_state": self.dropout_state,
         }
+        if self.critic is not None:
+            kept["critic"] = self.critic.state_dict()
+            kept["critic_optimiser"] = self.critic_optimiser.state_dict()
+        return kept
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; one without weights changes nothing."""
@@ -78,28 +101,50 @@ class Learner:
         self.optimiser.load_state_dict(checkpoint["optimiser"])
         self.generator.set_state(checkpoint["generator"])
         self.dropout_state = checkpoint["dropout_state"]
+        if self.critic is not None:
+            self.critic.load_state_dict(checkpoint["critic"])
+            self.critic_optimiser.load_state_dict(checkpoint["critic_optimiser"])
 
     def _learn_once(self) -> None:
         config = self.config
         shape = (config.batch, int(config.window_s * COLUMNS_PER_SECOND) // STRIDE * STRIDE)
-        mel, mouth, known = draw_windows(
+        windows = draw_windows(
             self.lesson, self.usable, shape, config.augment.tempo, self.generator
         )
-        mel = augment_mel(mel, config.augment, self.generator)
-        features = ((mel - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)
-        features = mask_features(features, config.augment, self.generator)
-        error = self.network.each(features) - mouth  # (N, B, K, W / 2)
+        features = self._features(windows)
+        made = self.network.each(features)  # (N, B, K, W / 2)
         # Each member learns as if alone: the sum over members, not the mean.
-        loss = mouth_loss(error, known, self.weight, config.velocity_weight) * len(error)
-        for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (self.step + 1) / _WARM_UP_STEPS)
-        self.optimiser.zero_grad()
-        loss.backward()
-        for member in self.network.members:
-            torch.nn.utils.clip_grad_norm_(member.parameters(), _LARGEST_GRADIENT)
-        self.optimiser.step()
+        loss = mouth_loss(made, windows, self.weights, config) * len(made)
+        if self.critic is not None and self.step >= config.critic.begin:
+            for answer in made:
+                fooled = fooling_loss(self.critic, answer, features, windows.known)
+                loss = loss + config.critic.weight * fooled
+        warmth = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
+        _descend(self.optimiser, loss, self.network.members, config.learning_rate * warmth)
+        if self.critic is not None:
+            answer = made[self.step % len(made)]
+            judged = critic_loss(self.critic, windows.mouth, answer, features, windows.known)
+            _descend(self.critic_optimiser, judged, [self.critic], config.critic.learning_rate)
         self.step += 1
         self._update_average()
+
+    def _features(self, windows: Windows) -> Tensor:
+        """(B, C, W) what the networks are given of a batch, in other voices and rooms."""
+        config, model = self.config.augment, self.model
+        mel = augment_mel(windows.mel, config, self.generator)
+        mel = (mel - model.speech_mean[:, None]) / model.speech_deviation[:, None]
+        mel = mask_features(mel.clamp(-LIMIT, LIMIT), config, self.generator)
+        if windows.heard.shape[1]:
+            mel = drop_mel(mel, config.drop_mel, self.generator)
+        streams = len(model.heard_mean)  # what the prior makes of them is normalised already
+        heard = windows.heard[:, :streams] - model.heard_mean[:, None]
+        heard = heard / model.heard_deviation[:, None]
+        return torch.cat([mel, heard, windows.heard[:, streams:]], dim=1)[:, model.rows]
+
+    def _optimiser(self, network: nn.Module, rate: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            network.parameters(), lr=rate, weight_decay=self.config.weight_decay, betas=(0.9, 0.98)
+        )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -109,32 +154,34 @@ class Learner:
             mean.lerp_(new, 1 - keep)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold torch to one thread: networks this small gain nothing from more, and sums that are
-    split over threads would make the result depend on the machine's number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def mouth_loss(error: Tensor, known: Tensor, weight: Tensor, velocity_weight: float) -> Tensor:
-    """Weigh squared errors of position and of velocity.
+def foretold(lesson: Lesson, usable: np.ndarray, model: MouthModel) -> Lesson:
+    """Put what the model's prior says of a lesson below what is heard in it.
 
     Args:
-        error: (N, B, K, W) prediction minus truth, standard deviations.
-        known: (B, W) 1 where the truth is known, else 0.
-        weight: (K,) of each coordinate, mean 1.
-        velocity_weight: of the error's change from step to step.
+        lesson: the footage.
+        usable: (M,) bool, columns that may be learned from.
+        model: of the actor.
 
     Returns:
-        The mean over members, known steps and coordinates.
+        The lesson with U more rows heard; as it is where there is no prior.
     """
-    per_step = weight[:, None] * known[:, None]  # (B, K, W)
-    total = (error**2 * per_step).sum()
-    change = error[..., 1:] - error[..., :-1]
-    total = total + velocity_weight * (change**2 * per_step[..., 1:] * known[:, None, :-1]).sum()
-    return total / (known.sum().clamp(min=1) * len(error) * len(weight))
+    if model.prior is None:
+        return lesson
+    takes = []
+    for take in lesson.takes:
+        features = model.normalise(take, measure_stats(take.mel[:, usable]))
+        rows = features[len(features) - model.prior.components :].numpy()
+        takes.append(Sound(take.mel, np.concatenate([take.heard, rows])))
+    return replace(lesson, takes=tuple(takes))
+
+
+def _descend(
+    optimiser: torch.optim.Optimizer, loss: Tensor, parts: Iterable[nn.Module], rate: float
+) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()
+    for part in parts:
+        nn.utils.clip_grad_norm_(part.parameters(), _LARGEST_GRADIENT)
+    optimiser.step()

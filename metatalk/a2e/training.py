@@ -5,25 +5,27 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from metatalk.a2e.activity import hear_speech
+from metatalk.a2e.architectures.interface import STRIDE
 from metatalk.a2e.config import A2EConfig
-from metatalk.a2e.features import measure_stats, normalise_mel, speech_columns
-from metatalk.a2e.kernel import describe_sound, fit_kernel
-from metatalk.a2e.learner import Checkpoint, Learner, one_thread
+from metatalk.a2e.features import speech_columns
+from metatalk.a2e.footage import Footage
+from metatalk.a2e.hearing import Ears, open_ears, other_voices
+from metatalk.a2e.learner import Checkpoint, Learner
+from metatalk.a2e.losses import MouthWeights
 from metatalk.a2e.model import MouthModel
-from metatalk.a2e.networks import STRIDE
 from metatalk.a2e.predict import predict_steps
-from metatalk.a2e.rest import find_rest
+from metatalk.a2e.preparation import prepare_model
 from metatalk.a2e.windows import Lesson, targets_at_columns
 from metatalk.errors import FittingError, MediaError
-from metatalk.lipsync.mel import COLUMNS_PER_SECOND, wav2lip_mel
-from metatalk.shapes import check_shape
+from metatalk.lipsync.mel import COLUMNS_PER_SECOND
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ LEAST_SECONDS = 1.0  # of footage with a face and sound, below which nothing can
 _LEAST_HELD_OUT_S = 1.0  # less than this measures nothing
 _CHECKS = 10  # times the held-out footage is measured on the way
 _EARLIEST_STOP = 0.4  # share of the steps: a short held-out piece must not stop it by chance
+_SPOKEN = 0.5  # probability of speech
 _GAIN_RANGE = (1.0, 1.6)
 
 
@@ -58,6 +61,13 @@ class Exam:
     error: float  # squared error, relative to always showing the mean; infinite: not measured
     r: list[float]  # correlation of each mouth coordinate
     gain: list[float]  # how much livelier each coordinate really is
+    lips: list[float] = field(default_factory=list)  # correlation of the lips' gap and width
+    distance: float = math.inf  # of the held-out sound from the sounds remembered
+
+    def gain_given(self, liveliness: float) -> torch.Tensor:
+        """(K,) stretch of each coordinate; one that is guessed wrong is not made livelier."""
+        sure = torch.tensor(self.r or [0.0] * len(self.gain)).clamp(min=0)
+        return torch.tensor(self.gain) ** (liveliness * sure)
 
     def metrics(self) -> dict[str, float]:
         """The marks as a flat record; an exam that was not sat leaves out its marks."""
@@ -65,31 +75,16 @@ class Exam:
         if math.isfinite(self.error):
             marks["held_out_error"] = self.error
             marks.update({f"held_out_r_{k + 1}": value for k, value in enumerate(self.r)})
+            marks.update(zip(("held_out_gap_r", "held_out_width_r"), self.lips, strict=False))
         return marks
 
 
-@dataclass(frozen=True, eq=False)
-class Footage:
-    """The actor's sound and mouth, frame by frame."""
-
-    samples: np.ndarray  # (S,) speech at 16 kHz; sample 0 is at the time of frame 0
-    frame_seconds: np.ndarray  # (T,) increasing
-    mouth: np.ndarray  # (T, K) standardised mouth coordinates
-    has_face: np.ndarray  # (T,) bool
-    shots: Sequence[tuple[int, int]] | np.ndarray  # (N, 2) first frame and one past the last
-    scale: np.ndarray | None = None  # (K,) weight of each coordinate, such as its millimetres
-
-    def __post_init__(self) -> None:
-        check_shape("samples", self.samples, "S")
-        sizes = check_shape("mouth", self.mouth, "T K")
-        check_shape("frame_seconds", self.frame_seconds, "T", **sizes)
-        check_shape("has_face", self.has_face, "T", **sizes)
-        if self.scale is not None:
-            check_shape("scale", self.scale, "K", **sizes)
-
-
 def train_a2e(
-    footage: Footage, config: A2EConfig, seed: int = 0, journal: Journal | None = None
+    footage: Footage,
+    config: A2EConfig,
+    seed: int = 0,
+    journal: Journal | None = None,
+    ears: Ears | None = None,
 ) -> tuple[MouthModel, dict[str, float]]:
     """Learn one actor's way from sound to mouth.
 
@@ -99,46 +94,57 @@ def train_a2e(
     Args:
         footage: sound and mouth.
         config: features, augmentation, networks, schedule.
-        seed: of weights, windows, augmentation and dropout; the same seed gives the same model.
+        seed: of weights, windows, voices, augmentation and dropout; the same seed gives the same
+            model.
         journal: progress and checkpoints; a training that was cut off goes on from its last one.
+        ears: what listens; by default what the settings name.
 
     Returns:
         The model, and its metrics: `held_out_error` (squared error relative to always showing
-        the mean), `held_out_r_1`.. (correlation of each coordinate), `steps`, `seconds`,
-        `footage_s`.
+        the mean), `held_out_r_1`.. (correlation of each coordinate), `held_out_gap_r` and
+        `held_out_width_r` where the lips are known, `steps`, `seconds`, `footage_s`.
 
     Raises:
         FittingError: less than a second of footage with both face and sound.
         MediaError: the footage's sound is silent.
+        MissingAssetError: what is to listen cannot be had.
     """
     started, journal = time.monotonic(), journal or Journal()
-    lesson = make_lesson(footage)
-    weight = mouth_weight(footage)
+    ears = ears or open_ears(config)
+    lesson = make_lesson(footage, config, seed, ears)
+    weights = footage.weights()
     learned_s = float(lesson.known.sum()) / COLUMNS_PER_SECOND
     most = config.steps_for(learned_s)
     checkpoint = journal.load() or {"exam": None}
     if checkpoint["exam"] is None:
-        exam = _sit_exam(lesson, weight, (config, seed), most, journal, checkpoint)
+        exam = _sit_exam(lesson, weights, (config, seed, ears), most, journal, checkpoint)
         checkpoint = {"exam": asdict(exam)}
         journal.save(checkpoint)
     exam = Exam(**checkpoint["exam"])
-    learner = Learner(lesson, lesson.known, weight, config, seed)
-    learner.resume(checkpoint)
-    for step in learner.run(exam.steps, math.ceil(most / _CHECKS)):
-        journal.save({**learner.checkpoint(), "exam": asdict(exam)})
-        journal.progress(most + step, most + exam.steps, "learning from all of the footage")
-    model = prepare_model(lesson, lesson.known, config)
-    model.networks.load_state_dict(learner.average.state_dict())
-    model.gain.copy_(torch.tensor(exam.gain) ** config.liveliness)
+    model = prepare_model(lesson, lesson.known, config, ears, seed)
+    if model.share < 1:
+        learner = Learner(lesson, lesson.known, weights, model, config, seed)
+        learner.resume(checkpoint)
+        for step in learner.run(exam.steps, math.ceil(most / _CHECKS)):
+            journal.save({**learner.checkpoint(), "exam": asdict(exam)})
+            journal.progress(most + step, most + exam.steps, "learning from all of the footage")
+        model.networks.load_state_dict(learner.average.state_dict())
+    model.gain.copy_(exam.gain_given(config.liveliness))
+    model.own_distance.fill_(exam.distance)
     spent = {"seconds": time.monotonic() - started, "footage_s": learned_s}
     return model, {**exam.metrics(), **spent}
 
 
-def make_lesson(footage: Footage) -> Lesson:
-    """Bring sound and mouth to one clock.
+def make_lesson(
+    footage: Footage, config: A2EConfig, seed: int = 0, ears: Ears | None = None
+) -> Lesson:
+    """Bring sound and mouth to one clock, and say the words in other voices.
 
     Args:
         footage: sound and mouth.
+        config: of hearing and voices.
+        seed: of the voices.
+        ears: what listens; by default what the settings name.
 
     Returns:
         Both at 80 columns a second.
@@ -146,15 +152,17 @@ def make_lesson(footage: Footage) -> Lesson:
     Raises:
         FittingError: less than a second of footage with both face and sound.
         MediaError: the footage's sound is silent.
+        MissingAssetError: what is to listen cannot be had.
     """
-    mel = wav2lip_mel(footage.samples)
-    if not speech_columns(mel).any():
+    ears = ears or open_ears(config)
+    own = ears.listen(footage.samples)
+    if not speech_columns(own.mel).any():
         raise MediaError(
             "the footage's sound track is silent, so there is no speech to learn from",
             "Give footage in which the actor is heard speaking.",
         )
     values, known = targets_at_columns(
-        footage.frame_seconds, footage.mouth, footage.has_face, footage.shots, mel.shape[1]
+        footage.frame_seconds, footage.mouth, footage.has_face, footage.shots, own.columns
     )
     seconds = float(known.sum()) / COLUMNS_PER_SECOND
     if seconds < LEAST_SECONDS:
@@ -162,55 +170,35 @@ def make_lesson(footage: Footage) -> Lesson:
             f"the footage has {seconds:.1f} s in which a face is seen and sound is heard",
             f"Give at least {LEAST_SECONDS:.0f} s; ten seconds of speech or more serve well.",
         )
-    return Lesson(mel, values, known)
-
-
-def prepare_model(lesson: Lesson, usable: np.ndarray, config: A2EConfig) -> MouthModel:
-    """Build a model with all that needs no training: kernel regression and the actor's norms.
-
-    Args:
-        lesson: sound and mouth.
-        usable: (M,) bool, the columns learned from.
-        config: of kernel and networks.
-
-    Returns:
-        The model, in evaluation mode; its networks are untrained.
-    """
-    stats = measure_stats(lesson.mel[:, usable])
-    features = torch.from_numpy(normalise_mel(lesson.mel, stats))[None]
-    chosen = torch.from_numpy(usable[::STRIDE].copy())
-    sounds = describe_sound(features, config.kernel)[0][chosen]
-    mouth = torch.from_numpy(lesson.targets[::STRIDE])[chosen]
-    model = MouthModel(lesson.targets.shape[1], config)
-    with one_thread():
-        model.kernel = fit_kernel(sounds, mouth, config.kernel)
-    model.speech_mean.copy_(torch.from_numpy(stats.mean))
-    model.speech_deviation.copy_(torch.from_numpy(stats.deviation))
-    model.rest.copy_(torch.from_numpy(find_rest(lesson.mel, lesson.targets, usable)))
-    return model.eval()
+    others = [ears.listen(samples) for samples in other_voices(footage.samples, config, seed)]
+    speech = hear_speech(footage.samples, config.activity)
+    opening = None if footage.lips is None else footage.lips[0]
+    return Lesson((own, *others), values, known, speech, opening)
 
 
 def _sit_exam(
     lesson: Lesson,
-    weight: torch.Tensor,
-    how: tuple[A2EConfig, int],
+    weights: MouthWeights,
+    how: tuple[A2EConfig, int, Ears],
     most: int,
     journal: Journal,
     checkpoint: Checkpoint,
 ) -> Exam:
     """Train on all but the footage's end, and be measured on that."""
-    config, seed = how
+    config, seed, ears = how
     learned, asked = split_known(lesson.known, config.held_out)
     if asked.sum() < _LEAST_HELD_OUT_S * COLUMNS_PER_SECOND:
         log.warning("the footage is too short to hold any of it out: accuracy is not measured")
-        return Exam(most, math.inf, [], [1.0] * len(weight))
-    learner = Learner(lesson, learned, weight, config, seed)
+        return Exam(most, math.inf, [], [1.0] * len(weights.coordinates))
+    model = prepare_model(lesson, learned, config, ears, seed)
+    if model.share == 1:
+        return mark_exam(model, lesson, asked, weights, 0)
+    learner = Learner(lesson, learned, weights, model, config, seed)
     learner.resume(checkpoint)
     best = Exam(**checkpoint["best"]) if "best" in checkpoint else None
-    model = prepare_model(lesson, learned, config)
     for step in learner.run(most, math.ceil(most / _CHECKS)):
         model.networks.load_state_dict(learner.average.state_dict())
-        marks = mark_exam(model, lesson, asked, weight, step)
+        marks = mark_exam(model, lesson, asked, weights, step)
         if step >= _EARLIEST_STOP * most and (best is None or marks.error < best.error):
             best = marks
         kept = {"best": asdict(best)} if best else {}
@@ -228,7 +216,7 @@ def split_known(known: np.ndarray, held_out: float) -> tuple[np.ndarray, np.ndar
 
 
 def mark_exam(
-    model: MouthModel, lesson: Lesson, asked: np.ndarray, weight: torch.Tensor, step: int
+    model: MouthModel, lesson: Lesson, asked: np.ndarray, weights: MouthWeights, step: int
 ) -> Exam:
     """Measure a model on columns it did not learn from.
 
@@ -236,25 +224,36 @@ def mark_exam(
         model: the model.
         lesson: sound and mouth.
         asked: (M,) bool, the columns.
-        weight: (K,) of each coordinate.
+        weights: of each coordinate, and of the lips.
         step: how long the model was trained.
 
     Returns:
         Its marks.
     """
     chosen = asked[::STRIDE]
-    made = predict_steps(model, lesson.mel, model.stats).numpy().T[chosen]  # (N, K)
+    made = predict_steps(model, lesson.sound, model.stats).numpy().T[chosen]  # (N, K)
     real = lesson.targets[::STRIDE][chosen]
-    importance = weight.numpy()
+    importance = weights.coordinates.numpy()
     error = ((made - real) ** 2 * importance).sum() / (real**2 * importance).sum()
+    lips = [] if weights.lips is None else _columns_r(
+        *(values @ weights.lips.numpy()[:2].T for values in (made, real))
+    )  # fmt: skip
+    spread = made.std(axis=0) + 1e-6
+    gain = np.clip(real.std(axis=0) / spread, *_GAIN_RANGE)
+    features = model.normalise(lesson.sound, model.stats)
+    distance = model.kernel.distance(features, torch.from_numpy(chosen_speech(lesson, asked)))
+    return Exam(step, float(error), _columns_r(made, real), gain.tolist(), lips, distance)
+
+
+def chosen_speech(lesson: Lesson, asked: np.ndarray) -> np.ndarray:
+    """(ceil(M / 2),) bool: the steps of (M,) asked columns in which somebody speaks."""
+    spoken = asked if lesson.speech is None else asked & (lesson.speech[: len(asked)] > _SPOKEN)
+    return spoken[::STRIDE]
+
+
+def _columns_r(made: np.ndarray, real: np.ndarray) -> list[float]:
+    """Pearson's r of each column of two (N, C) arrays."""
     made, real = made - made.mean(axis=0), real - real.mean(axis=0)
-    made_spread, real_spread = made.std(axis=0) + 1e-6, real.std(axis=0)
-    r = (made * real).mean(axis=0) / (made_spread * np.maximum(real_spread, 1e-6))
-    gain = np.clip(real_spread / made_spread, *_GAIN_RANGE)
-    return Exam(step, float(error), r.tolist(), gain.tolist())
-
-
-def mouth_weight(footage: Footage) -> torch.Tensor:
-    """(K,) float32 with mean 1: how visible an error of one deviation is in each coordinate."""
-    scale = np.ones(footage.mouth.shape[1]) if footage.scale is None else footage.scale
-    return torch.tensor(scale / scale.mean(), dtype=torch.float32)
+    spreads = np.maximum(made.std(axis=0), 1e-6) * np.maximum(real.std(axis=0), 1e-6)
+    r: list[float] = ((made * real).mean(axis=0) / spreads).tolist()
+    return r

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metatalk.a2e.networks import STRIDE
+from metatalk.a2e.architectures.interface import STRIDE
+from metatalk.a2e.hearing import Sound
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND, SILENCE
 from metatalk.shapes import check_shape
 
+_OTHER_VOICES = 0.5  # share of the windows that may be another voice
 _LONGEST_STEP_S = 0.25  # between two frames further apart the mouth is not known
 
 
@@ -20,18 +22,43 @@ _LONGEST_STEP_S = 0.25  # between two frames further apart the mouth is not know
 class Lesson:
     """Sound and mouth of the footage on one clock, 80 columns a second."""
 
-    mel: np.ndarray  # (80, M) mel units
+    takes: tuple[Sound, ...]  # the footage's sound, then the same words in other voices
     targets: np.ndarray  # (M, K) standardised mouth coordinates
     known: np.ndarray  # (M,) bool, columns at which the mouth is known
+    speech: np.ndarray | None = None  # (M,) probability that somebody speaks
+    opening: np.ndarray | None = None  # (K,) how far each coordinate opens the lips
 
     def __post_init__(self) -> None:
-        columns = check_shape("mel", self.mel, "N M")["M"]
+        columns = self.takes[0].columns
+        for take in self.takes:
+            check_shape("mel", take.mel, "N M", M=columns)
+            check_shape("heard", take.heard, "D M", D=len(self.takes[0].heard))
         check_shape("targets", self.targets, "M K", M=columns)
         check_shape("known", self.known, "M", M=columns)
+
+    @property
+    def sound(self) -> Sound:
+        """The footage's own sound."""
+        return self.takes[0]
+
+    @property
+    def mel(self) -> np.ndarray:
+        """(80, M) mel units of the footage's own sound."""
+        return self.sound.mel
 
     def known_before(self, second: float) -> np.ndarray:
         """(M,) bool: the known columns that come before a time."""
         return self.known & (np.arange(len(self.known)) < second * COLUMNS_PER_SECOND)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """A batch of pieces of a lesson."""
+
+    mel: Tensor  # (B, 80, W) mel units
+    heard: Tensor  # (B, D, W)
+    mouth: Tensor  # (B, K, W / 2)
+    known: Tensor  # (B, W / 2), 0 where the mouth is unknown, else 1
 
 
 def targets_at_columns(
@@ -77,8 +104,8 @@ def draw_windows(
     shape: tuple[int, int],
     tempo: float,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw windows of the lesson at random places and speeds.
+) -> Windows:
+    """Draw windows of the lesson at random places, speeds and voices.
 
     Args:
         lesson: the footage.
@@ -88,29 +115,35 @@ def draw_windows(
         generator: source of the random numbers.
 
     Returns:
-        Mel (B, 80, W), mouth (B, K, W / 2) and its weight (B, W / 2), 0 where unknown.
+        The windows.
     """
     batch, width = shape
     places = np.flatnonzero(usable)
     pick = torch.randint(len(places), (batch,), generator=generator)
     speed = 1 + tempo * (2 * torch.rand(batch, 1, generator=generator) - 1)
+    voice = torch.randint(len(lesson.takes), (batch,), generator=generator)
+    # Half of the windows are the actor's own voice, however many others there are.
+    voice = voice * (torch.rand(batch, generator=generator) < _OTHER_VOICES).long()
     centre = torch.as_tensor(places)[pick][:, None]
     position = centre + (torch.arange(width) - width // 2) * speed  # (B, W) columns
-    mel = _read(torch.from_numpy(lesson.mel), position, outside=SILENCE)
+    takes = [lesson.takes[number] for number in voice.tolist()]
+    mel = [_read(take.mel, at[None], SILENCE) for take, at in zip(takes, position, strict=True)]
+    heard = [_read(take.heard, at[None], 0.0) for take, at in zip(takes, position, strict=True)]
     at_steps = position[:, ::STRIDE]
-    mouth = _read(torch.from_numpy(np.ascontiguousarray(lesson.targets.T)), at_steps, outside=0.0)
+    mouth = _read(lesson.targets.T, at_steps, outside=0.0)
     nearest = at_steps.round().long()
-    inside = (nearest >= 0) & (nearest < len(usable))
-    weight = torch.as_tensor(usable)[nearest.clamp(0, len(usable) - 1)] & inside
-    return mel, mouth, weight.float()
+    inside = (at_steps >= 0) & (at_steps <= len(usable) - 1)
+    known = torch.as_tensor(usable)[nearest.clamp(0, len(usable) - 1)] & inside
+    return Windows(torch.cat(mel), torch.cat(heard), mouth, known.float())
 
 
-def _read(rows: Tensor, position: Tensor, outside: float) -> Tensor:
+def _read(values: np.ndarray, position: Tensor, outside: float) -> Tensor:
     """Read (C, M) rows at (B, W) fractional columns, linearly: (B, C, W)."""
-    last = rows.shape[1] - 1
+    last = values.shape[1] - 1
     inside = (position >= 0) & (position <= last)
     low = position.floor().clamp(0, max(last - 1, 0)).long()
     high = (low + 1).clamp(max=last)
-    weight = (position - low).clamp(0, 1)
-    values = rows[:, low] * (1 - weight) + rows[:, high] * weight  # (C, B, W)
-    return values.where(inside, torch.tensor(outside)).transpose(0, 1)
+    weight = (position - low).clamp(0, 1).float()
+    before, after = (torch.from_numpy(values[:, at.numpy()]) for at in (low, high))  # (C, B, W)
+    read = before * (1 - weight) + after * weight
+    return read.where(inside, torch.tensor(outside)).transpose(0, 1)

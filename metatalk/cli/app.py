@@ -22,15 +22,20 @@ from metatalk.cli.options import (
     Face,
     Json,
     Preset,
+    Prior,
     Rerun,
     Verbose,
     Words,
+    is_stream,
     names,
     recording_or_word,
+    refuse_for_streams,
     require_files,
     require_something_to_say,
+    require_words_of,
     settings,
     with_face,
+    with_prior,
 )
 from metatalk.config import Config, load_config
 from metatalk.errors import ConfigError, MissingAssetError
@@ -97,12 +102,13 @@ def train(
     rerun: Rerun = None,
     face: Face = None,
     consent: ConsentFile = None,
+    prior: Prior = None,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
     """Learn the actor in CLIP. Run again to go on; what is done is kept."""
     terminal.set_up_logging(verbose)
-    chosen = settings(preset, config, with_face(words, face), actor)
+    chosen = settings(preset, config, with_prior(with_face(words, face), prior), actor)
     train_up_to(clip, actor, chosen, rerun, None, consent, as_json)
 
 
@@ -181,6 +187,19 @@ def drive(
             help="Which face of --expression-from, where there are several.", metavar="N", min=0
         ),
     ] = None,
+    phones: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TextGrid of AUDIO's phones: lips close when it says.", metavar="FILE.TextGrid"
+        ),
+    ] = None,
+    transcript: Annotated[
+        str | None,
+        typer.Option(
+            help="What AUDIO says, in English, or a file of it: lips close on time.",
+            metavar="TEXT|FILE",
+        ),
+    ] = None,
     length: Annotated[
         Literal["audio", "video"] | None, typer.Option(help="Which one ends the result.")
     ] = None,
@@ -191,11 +210,28 @@ def drive(
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
-    """Make the actor in DIR say AUDIO, or do what is done in another clip."""
+    """Make the actor in DIR say AUDIO (- or a pipe: live), or do what is done in another clip."""
     terminal.set_up_logging(verbose)
     audio, words = recording_or_word(audio, words)
+    if is_stream(audio):
+        from metatalk.cli.live import live
+
+        refuse_for_streams(
+            expression=expression,
+            expression_from=expression_from,
+            length=length,
+            phones=phones,
+            transcript=transcript,
+        )
+        live(
+            actor, str(audio), words, output=str(output), target=target, preset=preset,
+            config=config, rerun=rerun, face=face, verbose=verbose, as_json=as_json,
+        )  # fmt: skip
+        return
     require_something_to_say(audio, expression_from, other_person, performer_face)
-    require_files(*(path for path in (audio, target, expression, expression_from) if path))
+    require_words_of(expression_from, phones, transcript)
+    named = (audio, target, expression, expression_from, phones)
+    require_files(*(path for path in named if path))
     if not actor.is_dir():
         raise MissingAssetError(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
@@ -208,7 +244,9 @@ def drive(
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
         from metatalk.stages.performer import Performer
+        from metatalk.stages.script import Script, read_transcript
 
+        script = Script(phones, read_transcript(transcript) if transcript else None)
         performer = None
         if expression_from:
             performer = Performer(expression_from, other_person, performer_face)
@@ -222,6 +260,7 @@ def drive(
             progress_factory=terminal.bars(),
             expression=expression,
             performer=performer,
+            script=script,
         )
     terminal.show_values(metrics, as_json)
 

@@ -29,6 +29,20 @@ _LIBRARIES = (
     ("h5py", True, "the Basel face models of 2017 and 2019"),
     ("pygltflib", True, "export to .glb"),
     ("matplotlib", True, "the report on a fit"),
+    ("onnxruntime", True, "the encoder of speech"),
+    ("silero-vad", True, "telling speech from pauses"),
+    ("pocketsphinx", True, "the phones of English"),
+    ("praatio", True, "reading TextGrids"),
+    (
+        "moonshine-voice",
+        False,
+        "the built-in encoder of speech: pip install 'moonshine-voice>=0.0.66,<=0.1.0'",
+    ),
+    (
+        "transformers",
+        False,
+        "an encoder of speech of your own: pip install 'metatalk[speech]'",
+    ),
     ("onnx", False, "the renderer as ONNX (export renderer): pip install 'metatalk[onnx]'"),
     ("OpenEXR", False, "stills as OpenEXR (render --as exr): pip install OpenEXR"),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,13 @@ Face = Annotated[
 ConsentFile = Annotated[
     Path | None, typer.Option(help="Who allowed it: a JSON file (docs/data.md).", metavar="FILE")
 ]
+Prior = Annotated[
+    Path | None,
+    typer.Option(
+        "--prior", help="What many actors have in common, to begin with (metatalk prior train).",
+        metavar="FILE",
+    ),
+]  # fmt: skip
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log what is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
 
@@ -68,6 +76,12 @@ def settings(preset: str | None, file: Path | None, words: Sequence[str], actor:
 def with_face(words: Sequence[str] | None, face: int | None) -> list[str]:
     """The words, and after them the face that `--face` names."""
     return [*(words or []), *([f"landmarks.face={face}"] if face is not None else [])]
+
+
+def with_prior(words: Sequence[str] | None, prior: Path | None) -> list[str]:
+    """The words, and after them the prior that `--prior` names."""
+    named = [f"a2e.prior={json.dumps(str(prior))}"] if prior is not None else []
+    return [*(words or []), *named]
 
 
 def names(given: Sequence[str] | None) -> frozenset[str]:
@@ -104,6 +118,28 @@ def recording_or_word(
     return audio, list(words) if words else None
 
 
+def is_stream(audio: Path | None) -> bool:
+    """Whether what is to be said is still being spoken: standard input, or a named pipe."""
+    return audio is not None and (str(audio) == "-" or audio.is_fifo())
+
+
+def refuse_for_streams(**options: object) -> None:
+    """Check that none of the options is given that a stream has no use for.
+
+    Args:
+        options: by their names; None where they are not given.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} has no meaning for sound that is still being spoken",
+                "leave it out, or record the sound first",
+            )
+
+
 def require_something_to_say(
     audio: Path | None, clip: Path | None, other_person: bool, face: int | None
 ) -> None:
@@ -125,3 +161,22 @@ def require_something_to_say(
         )
     if clip is None and audio is None:
         raise ConfigError("there is nothing to say", "give AUDIO, or --expression-from CLIP")
+
+
+def require_words_of(clip: Path | None, phones: Path | None, transcript: str | None) -> None:
+    """Check that words are told of a recording that moves the mouth.
+
+    Args:
+        clip: another performance.
+        phones: when the recording's phones are spoken.
+        transcript: what it says.
+
+    Raises:
+        ConfigError: the performance moves the mouth.
+    """
+    if clip is not None and (phones is not None or transcript is not None):
+        name = "--phones" if phones is not None else "--transcript"
+        raise ConfigError(
+            f"{name} tells the words of a recording, but --expression-from moves the mouth",
+            f"leave {name} out",
+        )

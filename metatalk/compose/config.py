@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from metatalk.a2e.closure_config import ClosureConfig
+from metatalk.compose.live_config import X264_PRESETS, LiveConfig
 from metatalk.errors import ConfigError
-
-X264_PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
-    "placebo",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,8 @@ class DriveConfig:
     feather: float = 0.04  # width of the mask's soft edge, as a share of the crop's side
     colour_match: float = 1.0  # how fully the seam's colours are matched to the footage, 0 to 1
     fade_frames: int = 4  # frames over which the filmed mouth takes over where the face is lost
+    closure: ClosureConfig = field(default_factory=ClosureConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:

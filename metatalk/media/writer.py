@@ -80,17 +80,17 @@ class VideoWriter:
         self._sound: Soundtrack | None = None
         self._container = _create(self.path, self._partial, metadata or {})
         try:
-            self._stream = _add_video(self._container, width, height, Fraction(rate), time_base)
+            self._stream = add_video(self._container, width, height, Fraction(rate), time_base)
             context = self._stream.codec_context
             context.options = {"crf": str(crf), "preset": preset, **_LEANER.get(preset, {})}
-            _tag(context, colour)
+            tag_colours(context, colour)
             if pixel_aspect != 1:
                 context.sample_aspect_ratio = pixel_aspect
             if audio is not None:
                 self._sound = Soundtrack(self._container, Path(audio), audio_limit_s)
         except BaseException as error:
             self._discard()
-            raise _explain_write(self.path, error) from error
+            raise explain_write(self.path, error) from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -108,7 +108,7 @@ class VideoWriter:
             self._finish()
         except BaseException as failure:
             self._discard()
-            raise _explain_write(self.path, failure) from failure
+            raise explain_write(self.path, failure) from failure
 
     def write(self, picture: Picture, pts: int) -> None:
         """Append a picture.
@@ -129,12 +129,12 @@ class VideoWriter:
                 f"a picture of {picture.width}x{picture.height}"
                 f" in a video of {context.width}x{context.height}"
             )
-        frame = _to_frame(picture, context.pix_fmt or "yuv420p")
+        frame = picture_to_frame(picture, context.pix_fmt or "yuv420p")
         frame.pts, frame.time_base = pts, self._time_base
         try:
             self._mux(self._stream.encode(frame))
         except (OSError, av.error.FFmpegError) as error:
-            raise _explain_write(self.path, error) from error
+            raise explain_write(self.path, error) from error
         self._last_pts = pts
         self._written += 1
 
@@ -195,14 +195,15 @@ def _create(path: Path, partial: Path, metadata: Mapping[str, str]) -> OutputCon
         partial.open("wb").close()
         container = av.open(str(partial.absolute()), "w", container_format, options=options)
     except (OSError, av.error.FFmpegError) as error:
-        raise _explain_write(path, error) from error
+        raise explain_write(path, error) from error
     container.metadata.update(metadata)
     return container
 
 
-def _add_video(
+def add_video(
     container: OutputContainer, width: int, height: int, rate: Fraction, time_base: Fraction
 ) -> VideoStream:
+    """Add an H.264 stream to a file; odd sizes, which 4:2:0 cannot hold, are 4:4:4."""
     stream = container.add_stream(
         "libx264", rate, width=width, height=height, time_base=Fraction(time_base)
     )
@@ -211,14 +212,16 @@ def _add_video(
     return stream
 
 
-def _tag(context: av.VideoCodecContext, colour: ColourTags) -> None:
+def tag_colours(context: av.VideoCodecContext, colour: ColourTags) -> None:
+    """Write a clip's colour tags into an encoder."""
     context.color_primaries = colour.primaries
     context.color_trc = colour.transfer
     context.colorspace = colour.matrix
     context.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
 
 
-def _to_frame(picture: Picture, pixel_format: str) -> VideoFrame:
+def picture_to_frame(picture: Picture, pixel_format: str) -> VideoFrame:
+    """Copy a picture into a frame of "yuv420p" or "yuv444p" that an encoder takes."""
     frame = VideoFrame(picture.width, picture.height, pixel_format)
     planes = list(picture.planes)
     if pixel_format == "yuv444p":
@@ -233,7 +236,7 @@ def _replicate(chroma: np.ndarray, height: int, width: int) -> np.ndarray:
     return chroma.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
 
 
-def _explain_write(path: Path, error: BaseException) -> BaseException:
+def explain_write(path: Path, error: BaseException) -> BaseException:
     """The error to raise: ours where the user can mend it, else the very same."""
     number = getattr(error, "errno", None)
     if isinstance(error, MediaError) or not isinstance(error, OSError | av.error.FFmpegError):

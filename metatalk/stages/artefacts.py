@@ -25,7 +25,10 @@ from metatalk.landmarks.track import LandmarkTrack
 from metatalk.neural.batches import LowerFaceCrops
 from metatalk.neural.samples import PICTURES, Samples
 from metatalk.render.crops import CropLayout
+from metatalk.stages.prior_file import load_prior, save_prior
 from metatalk.timing import FrameIndex
+
+PRIOR_FILE = "prior.safetensors"  # in the artefact of train_a2e, where there is a prior
 
 
 def save_index(path: Path, index: FrameIndex) -> None:
@@ -138,9 +141,11 @@ def open_samples(folder: Path) -> Samples:
 
 
 def save_mouth(folder: Path, space: MouthSpace, model: MouthModel) -> None:
-    """Write the actor's mouth space and network."""
+    """Write the actor's mouth space and network, and the prior that it was begun with."""
     np.savez(folder / "mouth_space.npz", **vars(space))
     save_weights(folder / "weights.safetensors", model_state(model))
+    if model.prior is not None:  # a copy, so that the actor needs the prior's own file no more
+        save_prior(folder / PRIOR_FILE, model.prior)
 
 
 def load_mouth(folder: Path, config: A2EConfig) -> tuple[MouthSpace, MouthModel]:
@@ -151,7 +156,8 @@ def load_mouth(folder: Path, config: A2EConfig) -> tuple[MouthSpace, MouthModel]
     """
     with np.load(folder / "mouth_space.npz", allow_pickle=False) as stored:
         space = MouthSpace(**{name: stored[name] for name in stored.files})
-    return space, restore_model(load_file(folder / "weights.safetensors"), config)
+    prior = load_prior(folder / PRIOR_FILE) if (folder / PRIOR_FILE).is_file() else None
+    return space, restore_model(load_file(folder / "weights.safetensors"), config, prior)
 
 
 def checkpoint_keeper(path: Path) -> tuple[Callable[[Any], None], Callable[[], Any]]:

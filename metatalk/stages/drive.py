@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from metatalk import __version__
+from metatalk.a2e.lip_meter import make_lip_meter
 from metatalk.compose.ahead import WriteBehind, one_thread_each, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
 from metatalk.compose.revoice import Performance, Studio, presence, revoice
@@ -25,6 +26,7 @@ from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
 from metatalk.media.probe import probe_video
 from metatalk.media.writer import VideoWriter
+from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.render.bands import count_cores
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
@@ -41,6 +43,7 @@ from metatalk.stages.performer import (
     read_act,
 )
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
+from metatalk.stages.script import Script, close_spoken_lips
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import choose_sources, open_studio
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
@@ -74,6 +77,7 @@ def drive_actor(
     progress_factory: ProgressFactory = silent_progress,
     expression: Path | None = None,
     performer: Performer | None = None,
+    script: Script | None = None,
 ) -> Metrics:
     """Make an actor say a recording, or do what is done in another clip.
 
@@ -87,6 +91,7 @@ def drive_actor(
         progress_factory: who is told how far each stage is.
         expression: edited curves that move the lower face in place of the recording's words.
         performer: a clip whose face moves the actor's in place of the recording's words.
+        script: what is known of the recording's words; None: nothing.
 
     Returns:
         Frames, seconds, frames a second, and how many frames kept the filmed mouth.
@@ -101,7 +106,7 @@ def drive_actor(
     require_apart(output, STAGE_NAMES, [actor])
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
         drive = prepare_drive(
-            actor, audio, target, config, rerun, progress_factory, expression, performer
+            actor, audio, target, config, rerun, progress_factory, expression, performer, script
         )
         require_output(output, [drive.footage.clip])
         sound = audio or _performed_sound(drive, Path(scratch))
@@ -146,6 +151,7 @@ def prepare_drive(
     progress_factory: ProgressFactory = silent_progress,
     expression: Path | None = None,
     performer: Performer | None = None,
+    script: Script | None = None,
 ) -> Drive:
     """Do all that comes before the first frame; arguments and errors as in `drive_actor`.
 
@@ -169,7 +175,7 @@ def prepare_drive(
         shown, rest = _act(folder, footage, plan, model, performer, performed)
     elif audio and sound_s is not None:
         plan = plan_frames(footage.index, sound_s, length)
-        shown, rest = _speak(folder, footage, plan, config, audio)
+        shown, rest = _speak(folder, footage, plan, config, audio, model, script or Script())
     else:
         raise ConfigError("there is nothing to say", "give AUDIO, or --expression-from CLIP")
     if edits is not None:
@@ -181,12 +187,25 @@ def prepare_drive(
 
 
 def _speak(
-    folder: ActorFolder, footage: Footage, plan: FramePlan, config: Config, audio: Path
+    folder: ActorFolder,
+    footage: Footage,
+    plan: FramePlan,
+    config: Config,
+    audio: Path,
+    model: MorphableModel,
+    script: Script,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let the recording move the mouth: (N, E) the result's expression, (E,) the face at rest."""
     space, network = load_mouth(folder.path("train_a2e"), config.a2e)
     filmed = footage.track.expression.numpy()[plan.frames]
-    shown = spoken_expression(space, network, audio, plan.seconds(), filmed, config.a2e)
+    seconds = plan.seconds()
+    shown = spoken_expression(space, network, audio, seconds, filmed, config.a2e)
+    if model.landmark_layout:
+        person, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
+        seen = own.expression.numpy(), own.is_trusted.numpy()
+        meter = make_lip_meter(model, person.identity, *seen)
+        closure = config.drive.closure
+        shown = close_spoken_lips(shown, audio, seconds, space, meter, script, closure)
     return shown, space.mouth_to_expression(network.rest.numpy()[None])[0]
 
 

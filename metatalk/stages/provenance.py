@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metatalk import __version__
+from metatalk.a2e.prior import PriorRecord
 from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import is_footage
@@ -41,6 +42,20 @@ def result_entries(root: Path, clip: Path | None) -> list[Entry]:
 def own_entry(kind: str, path: Path) -> Entry:
     """The entry of a file that the user gave for this result alone: speech, curves."""
     return Entry(kind, path.name, "the user's own", digest_file(path))
+
+
+def prior_entries(path: Path, record: PriorRecord) -> list[Entry]:
+    """The entries of a prior that an actor was begun with: the file, and whose faces taught it.
+
+    Args:
+        path: the prior's file.
+        record: what it is made of.
+    """
+    people = f"learned from {len(record.clips)} clips; encoder: {record.encoder_terms}"
+    return [
+        Entry("prior", path.name, people, digest_file(path)),
+        *(Entry("prior's footage", *clip) for clip in record.clips),
+    ]
 
 
 def write_result_ledger(output: Path, entries: Iterable[Entry]) -> None:

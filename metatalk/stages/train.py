@@ -11,11 +11,13 @@ from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.fit import FIT, FIT_GUESSED
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
+from metatalk.stages.prior_file import load_prior
+from metatalk.stages.provenance import prior_entries
 from metatalk.stages.pseudo import PSEUDO, PSEUDO_TAUGHT
 from metatalk.stages.render import RENDER
 from metatalk.stages.sentences import teacher_sources
 from metatalk.stages.stage import ProgressFactory, Stage, run_stages, silent_progress
-from metatalk.stages.train_a2e import TRAIN_A2E
+from metatalk.stages.train_a2e import TRAIN_A2E, TRAIN_A2E_BEGUN, prior_source
 from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import remember_footage
@@ -59,6 +61,11 @@ def train_actor(
         check_deep3d_model(open_face_model(config.fit.face_model, config.landmarks))
     if PSEUDO in stages and (taught := teacher_sources(config.pseudo, actor)):
         stages, sources = [_or_taught(stage) for stage in stages], {**sources, **taught}
+    prior = prior_source(config.a2e) if TRAIN_A2E in stages else None
+    if prior:
+        stages = [TRAIN_A2E_BEGUN if stage is TRAIN_A2E else stage for stage in stages]
+        sources = {**sources, "prior": prior}
+        before = load_prior(prior)  # complains before anything is computed
     metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)
     remember_footage(actor, clip)
     if "fit" in metrics:
@@ -67,6 +74,8 @@ def train_actor(
         if guessing:
             digest = digest_file(guessing)
             record_entries(actor, [Entry("checkpoint", guessing.name, TERMS, digest)])
+    if prior:
+        record_entries(actor, prior_entries(prior, before.record))
     if "pseudo" in metrics:
         record_entries(actor, read_ledger(actor / "pseudo"))
     return metrics

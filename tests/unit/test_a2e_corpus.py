@@ -25,10 +25,10 @@ def test_a_single_piece_comes_back_as_it_is() -> None:
 
 def test_every_piece_keeps_its_sound_its_mouth_and_its_clock() -> None:
     parts = [toy_footage(1.3, 1), toy_footage(2.07, 2, 30.0), toy_footage(3.0, 3)]
-    joined = make_lesson(join_footage(parts))
+    joined = make_lesson(join_footage(parts), QUICK)
     end = joined.mel.shape[1]
     for part in reversed(parts):
-        alone = make_lesson(part)
+        alone = make_lesson(part, QUICK)
         columns = alone.mel.shape[1]
         inner = alone.mel[:, 4:-4]
         starts = [
@@ -44,12 +44,12 @@ def test_every_piece_keeps_its_sound_its_mouth_and_its_clock() -> None:
         )
         assert starts[-1] % 2 == 0  # the networks' steps fall on the same columns
         end = starts[-1]
-    assert joined.known.sum() == sum(make_lesson(part).known.sum() for part in parts)
+    assert joined.known.sum() == sum(make_lesson(part, QUICK).known.sum() for part in parts)
 
 
 def test_silence_between_pieces_teaches_nothing() -> None:
     joined = join_footage([toy_footage(1.0, 1), toy_footage(1.0, 2)], silence_s=0.5)
-    lesson = make_lesson(joined)
+    lesson = make_lesson(joined, QUICK)
     second = round(float(joined.frame_seconds[25]) * COLUMNS_PER_SECOND)
     assert joined.frame_seconds[25] >= 1.5
     assert not lesson.known[COLUMNS_PER_SECOND + 1 : second].any()
@@ -61,6 +61,15 @@ def test_frames_behind_the_end_of_the_sound_do_not_run_into_the_next_piece() -> 
     short = replace(short, samples=short.samples[:4000])
     times = join_footage([short, toy_footage(1.0, 2)]).frame_seconds
     assert (np.diff(times) > 0).all()
+
+
+def test_pieces_are_weighed_as_the_clip_says() -> None:
+    lips = np.arange(6, dtype=np.float32).reshape(3, 2)
+    own = replace(toy_footage(1.0), scale=np.array([2.0, 1.0]), lips=lips, gap_mm=0.7)
+    joined = join_footage([toy_footage(1.0, 1), own])
+    assert joined.scale is own.scale
+    assert joined.lips is own.lips
+    assert joined.gap_mm == 0.7
 
 
 def test_what_does_not_go_together_is_refused() -> None:
@@ -93,15 +102,17 @@ def test_what_is_held_out_and_the_rest_stay_the_clips_own(monkeypatch: pytest.Mo
     own, others = toy_footage(8.0), [toy_footage(4.0, seed) for seed in range(1, 7)]
     asked = {}
 
-    def watched(footage, config, seed, journal):
-        _, asked["known"] = split_known(make_lesson(footage).known, config.held_out)
-        return train_a2e(footage, config, seed, journal)
+    def watched(footage, config, *how):
+        _, asked["known"] = split_known(make_lesson(footage, config).known, config.held_out)
+        return train_a2e(footage, config, *how)
 
     monkeypatch.setattr("metatalk.a2e.corpus.train_a2e", watched)
-    model, metrics = train_with_corpus(own, others, replace(BRIEF, steps=2))
+    model, metrics = train_with_corpus(
+        own, others, replace(BRIEF, steps=2, kernel=replace(BRIEF.kernel, share=0.0))
+    )
     held_out_s = asked["known"].sum() / COLUMNS_PER_SECOND
     assert held_out_s == pytest.approx(QUICK.held_out * known_seconds(own), abs=0.05)
     assert metrics["corpus_s"] == pytest.approx(24.0)
-    lesson = make_lesson(own)
+    lesson = make_lesson(own, QUICK)
     rest = find_rest(lesson.mel, lesson.targets, lesson.known)
     np.testing.assert_allclose(model.rest.numpy(), rest, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from a2e_toys import toy_speech
 
-from metatalk.a2e.augment import augment_mel, mask_features, warp_bands
+from metatalk.a2e.augment import augment_mel, drop_mel, mask_features, warp_bands
 from metatalk.a2e.config import A2EConfig, AugmentConfig
 from metatalk.a2e.features import (
     LIMIT,
@@ -17,11 +17,10 @@ from metatalk.a2e.features import (
     normalise_mel,
     speech_columns,
 )
-from metatalk.a2e.rest import speaking_gate
 from metatalk.errors import ConfigError
-from metatalk.lipsync.mel import BANDS, SILENCE, wav2lip_mel
+from metatalk.lipsync.mel import SILENCE, wav2lip_mel
 
-OFF = AugmentConfig(1.0, 0, 0, 0, 0, 0, 0, 0)
+OFF = AugmentConfig(1.0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def toy_mel(seconds: float = 3.0) -> np.ndarray:
@@ -119,6 +118,21 @@ def test_masks_blank_one_run_each_way() -> None:
     assert (masked == 0).any()
 
 
+def test_the_mel_is_taken_from_whole_windows() -> None:
+    mel = torch.randn(400, 80, 6, generator=torch.Generator().manual_seed(0))
+    dropped = drop_mel(mel, 0.3, torch.Generator().manual_seed(1))
+    gone = (dropped == 0).all(dim=2).all(dim=1)
+    assert torch.equal(dropped[~gone], mel[~gone])
+    assert gone.float().mean().item() == pytest.approx(0.3, abs=0.08)
+    assert torch.equal(dropped, drop_mel(mel, 0.3, torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (1.0, 0.0)])
+def test_dropping_none_or_all_of_the_mel(share: float, left: float) -> None:
+    mel = torch.ones(20, 80, 6)
+    assert (drop_mel(mel, share, torch.Generator().manual_seed(0)) == left).all()
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -139,14 +153,3 @@ def test_more_footage_bears_more_steps() -> None:
     config = A2EConfig(steps=100)
     assert config.steps_for(16) == 100
     assert config.steps_for(64) == 200
-
-
-def test_the_gate_leads_the_sound_and_trails_it_less() -> None:
-    mel = np.full((BANDS, 240), SILENCE, np.float32)
-    mel[:, 100:140] = 1.0
-    gate = speaking_gate(mel)
-    open_columns = np.flatnonzero(gate > 0.5)
-    assert 100 - open_columns[0] == pytest.approx(16, abs=2)  # 0.2 s at 80 columns a second
-    assert open_columns[-1] - 139 == pytest.approx(6, abs=2)  # 0.08 s
-    assert gate[:60].max() < 1e-3
-    assert gate[180:].max() < 1e-3

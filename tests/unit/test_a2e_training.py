@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 from a2e_toys import QUICK, RATE, toy_footage, toy_speech
 
+from metatalk.a2e.architectures.config import EnsembleConfig
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.predict import predict_mouth
-from metatalk.a2e.rest import find_rest, speaking_gate
-from metatalk.a2e.training import Journal, make_lesson, mouth_weight, split_known, train_a2e
+from metatalk.a2e.rest import find_rest
+from metatalk.a2e.training import Exam, Journal, make_lesson, split_known, train_a2e
 from metatalk.errors import FittingError, MediaError
 from metatalk.lipsync.mel import wav2lip_mel
 
@@ -89,8 +91,7 @@ class _KilledError(Exception):
 
 @pytest.mark.parametrize("after", [1, 6, 11, 13])
 def test_a_killed_training_goes_on_where_it_was(after: int, tmp_path) -> None:
-    network = dataclasses.replace(QUICK.network, members=1)
-    config = dataclasses.replace(QUICK, steps=20, network=network)
+    config = dataclasses.replace(QUICK, steps=20, ensemble=EnsembleConfig(members=1))
     footage, file = toy_footage(8.0), tmp_path / "checkpoint.pt"
     whole, marks = train_a2e(footage, config)
     saves = 0
@@ -129,21 +130,21 @@ def test_footage_too_short_to_be_measured_still_teaches() -> None:
 
 def test_a_few_frames_are_refused() -> None:
     with pytest.raises(FittingError, match=r"0\.\d s"):
-        make_lesson(toy_footage(0.2))
+        make_lesson(toy_footage(0.2), QUICK)
 
 
 def test_a_silent_sound_track_is_refused() -> None:
     footage = toy_footage(3.0)
     silent = dataclasses.replace(footage, samples=np.zeros_like(footage.samples))
     with pytest.raises(MediaError, match="silent"):
-        make_lesson(silent)
+        make_lesson(silent, QUICK)
 
 
 def test_footage_without_a_face_is_refused() -> None:
     footage = toy_footage(3.0)
     hidden = dataclasses.replace(footage, has_face=np.zeros_like(footage.has_face))
     with pytest.raises(FittingError):
-        make_lesson(hidden)
+        make_lesson(hidden, QUICK)
 
 
 def test_the_held_out_part_is_the_end() -> None:
@@ -157,7 +158,7 @@ def test_the_held_out_part_is_the_end() -> None:
 
 def test_visible_coordinates_weigh_more() -> None:
     footage = dataclasses.replace(toy_footage(2.0), scale=np.array([3.0, 1.0]))
-    np.testing.assert_allclose(mouth_weight(footage).numpy(), [1.5, 0.5])
+    np.testing.assert_allclose(footage.weights().coordinates.numpy(), [1.5, 0.5])
 
 
 def test_rest_is_learned_in_the_pauses() -> None:
@@ -171,11 +172,23 @@ def test_rest_is_learned_in_the_pauses() -> None:
     np.testing.assert_allclose(find_rest(mel, targets, known), -2.0)
 
 
-def test_the_gate_opens_for_speech_and_closes_for_clicks() -> None:
-    samples = 1e-4 * np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
-    samples[RATE : 2 * RATE] += toy_speech(1.0)[0]
-    samples[4 * RATE] = 0.9
-    gate = speaking_gate(wav2lip_mel(samples))
-    assert gate[90:150].min() > 0.99
-    assert gate[240:].max() < 0.01
-    assert np.abs(np.diff(gate)).max() < 0.15
+def test_liveliness_is_given_back_as_far_as_the_model_is_right() -> None:
+    exam = Exam(10, 0.5, [1.0, 0.5, -0.3], [1.5, 1.5, 1.5])
+    np.testing.assert_allclose(exam.gain_given(1.0).numpy(), [1.5, 1.5**0.5, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(exam.gain_given(0.5).numpy(), [1.5**0.5, 1.5**0.25, 1.0], rtol=1e-6)
+    assert exam.gain_given(0.0).tolist() == [1, 1, 1]
+    not_sat = Exam(10, math.inf, [], [1.0, 1.0])
+    assert not_sat.gain_given(1.0).tolist() == [1, 1]
+    assert not_sat.metrics() == {"steps": 10}
+
+
+def test_an_exam_says_what_it_measured() -> None:
+    marks = Exam(10, 0.5, [0.9, 0.8], [1.0, 1.0], [0.7, 0.6], 0.3).metrics()
+    assert marks == {
+        "steps": 10,
+        "held_out_error": 0.5,
+        "held_out_r_1": 0.9,
+        "held_out_r_2": 0.8,
+        "held_out_gap_r": 0.7,
+        "held_out_width_r": 0.6,
+    }

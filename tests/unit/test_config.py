@@ -37,8 +37,8 @@ def test_words_win_over_file_and_file_over_preset(tmp_path: Path) -> None:
 
 
 def test_nested_keys_lists_and_nothing() -> None:
-    config = load_config(words=["a2e.network.dilations=[1,2,4]", "landmarks.face=null"])
-    assert config.a2e.network.dilations == (1, 2, 4)
+    config = load_config(words=["a2e.tcn.dilations=[1,2,4]", "landmarks.face=null"])
+    assert config.a2e.tcn.dilations == (1, 2, 4)
     assert config.landmarks.face is None
 
 
@@ -55,7 +55,7 @@ def test_a_recorded_configuration_loads_again(tmp_path: Path, name: str) -> None
     [
         (["neural.stepz=3"], "did you mean neural.steps?"),
         (["nueral.steps=3"], "did you mean neural"),
-        (["dilations=[1]"], "did you mean a2e.network.dilations?"),
+        (["dilations=[1]"], "did you mean a2e.tcn.dilations?"),
         (["neural.steps=many"], "neural.steps"),
         (["neural.steps=-1"], "neural.steps is -1"),
         (["neural=3"], "neural is a section"),
@@ -77,14 +77,22 @@ def test_a_recorded_configuration_loads_again(tmp_path: Path, name: str) -> None
         (["a2e.liveliness=2"], "a2e.liveliness is 2"),
         (["a2e.augment.warp=nan"], "a2e.augment.warp is nan"),
         (["a2e.kernel.ridge=nan"], "a2e.kernel"),
-        (["a2e.network.kernel=-1"], "a2e.network.kernel is -1"),
+        (["a2e.tcn.kernel=-1"], "a2e.tcn.kernel is -1"),
+        (["a2e.network=gru"], "a2e.network"),
+        (["a2e.features.streams=[pitch]"], "a2e.features.streams names 'pitch'"),
+        (["a2e.kernel.foreign=2"], "a2e.kernel.foreign is 2"),
+        (["a2e.seen=-0.1"], "a2e.seen is -0.1"),
+        (["a2e.offset_s=3"], "a2e.offset_s is 3"),
+        (["a2e.lookahead_ms=nan"], "a2e.lookahead_ms is nan"),
+        (["a2e.voices.codec=2"], "a2e.voices.codec is a share above 1"),
+        (["a2e.activity.hold=0.9"], "a2e.activity.hold is 0.9"),
         (["render.margin=nan"], "render.margin is nan"),
         (["pseudo.max_error_mm=nan"], "pseudo.max_error_mm"),
         (["landmarks.max_gap_s=nan"], "landmarks.max_gap_s"),
         (["fit.robust_mm=nan"], "fit.robust_mm is nan"),
         (["seed"], "is not key=value"),
         (["=3"], "is not key=value"),
-        (["a2e.network.dilations=[1"], "cannot be read"),
+        (["a2e.tcn.dilations=[1"], "cannot be read"),
     ],
 )
 def test_wrong_words_stop_the_run_with_the_key_named(words: list[str], said: str) -> None:

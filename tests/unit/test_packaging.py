@@ -21,7 +21,8 @@ def setup_cfg() -> configparser.ConfigParser:
 def names(block: str) -> dict[str, str]:
     requirements = (line.strip() for line in block.splitlines() if line.strip())
     parted = (re.match(r"([\w.-]+)(.*)", line) for line in requirements)
-    return {normal(found[1]): found[2] for found in parted if found}
+    # Behind a semicolon stands where a requirement holds, not which releases it allows.
+    return {normal(found[1]): found[2].partition(";")[0] for found in parted if found}
 
 
 def normal(name: str) -> str:

@@ -74,7 +74,17 @@ def settings() -> list[str]:
 
 def is_module(word: str) -> bool:
     """Whether a dotted word starts with a module's path: `a2e.rest.find_rest` is no setting."""
-    return (PACKAGE / "/".join(word.split(".")[:2])).with_suffix(".py").is_file()
+    return module_of(word) is not None
+
+
+def module_of(word: str) -> tuple[Path, list[str]] | None:
+    """The file that a dotted word leads into, and the names that follow; None: into none."""
+    parts = word.split(".")
+    for depth in range(2, len(parts)):
+        path = (PACKAGE / "/".join(parts[:depth])).with_suffix(".py")
+        if path.is_file():
+            return path, parts[depth:]
+    return None
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -211,8 +221,10 @@ def test_files_in_the_table_of_stages_are_written() -> None:
     [q for q in quoted(REPOSITORY / "docs" / "equations.md") if re.fullmatch(r"\w+(\.\w+){2,}", q)],
 )
 def test_functions_in_equations_exist(name: str) -> None:
-    room, module, *path = name.split(".")
-    body: list[ast.stmt] = ast.parse(text(PACKAGE / room / f"{module}.py")).body
+    found_module = module_of(name)
+    assert found_module is not None, name
+    module, path = found_module
+    body: list[ast.stmt] = ast.parse(text(module)).body
     for part in path:
         found = [node for node in body if getattr(node, "name", None) == part]
         assert found, name

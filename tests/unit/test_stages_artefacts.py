@@ -93,12 +93,12 @@ def test_mouth(tmp_path: Path):
     expression = chance.uniform(size=(40, 4)).astype(np.float32)
     lower = np.array([True, True, False, False])
     space = fit_mouth_space(expression, np.ones(40, bool), chance.normal(size=(4, 30)), lower, 2)
-    model = MouthModel(2, QUICK, centres=5, seed=1).eval()
+    model = MouthModel(2, QUICK, heard=3, sizes=(3, 5, 7), seed=1).eval()
     save_mouth(tmp_path, space, model)
     found, network = load_mouth(tmp_path, QUICK)
     for name, value in vars(space).items():
         np.testing.assert_array_equal(getattr(found, name), value)
-    features = torch.randn(1, 80, 64)
+    features = torch.randn(1, 83, 64)
     with torch.no_grad():
         torch.testing.assert_close(network(features), model(features))
 
@@ -109,8 +109,8 @@ def test_a_mouth_of_other_settings_is_refused(tmp_path: Path):
     space = fit_mouth_space(
         expression, np.ones(40, bool), chance.normal(size=(4, 30)), np.ones(4, bool), 2
     )
-    save_mouth(tmp_path, space, MouthModel(2, QUICK, centres=5))
-    other = replace(QUICK, network=replace(QUICK.network, channels=24))
+    save_mouth(tmp_path, space, MouthModel(2, QUICK, sizes=(0, 5, 7)))
+    other = replace(QUICK, tcn=replace(QUICK.tcn, channels=24))
     with pytest.raises(MissingAssetError, match="train_a2e"):
         load_mouth(tmp_path, other)
 

@@ -1,0 +1,329 @@
+"""Live: an actor says what is being spoken, a fraction of a second later."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metatalk import __version__
+from metatalk.a2e.activity import SpeechDetector, find_silero
+from metatalk.a2e.hearing import open_ears
+from metatalk.a2e.level_detector import LevelDetector
+from metatalk.a2e.stream import Detector, MouthStream
+from metatalk.compose.ahead import one_thread_each, read_ahead
+from metatalk.compose.live import LatencyMeter, LiveShow, draw_frame, frame_behind
+from metatalk.compose.revoice import Studio, presence
+from metatalk.config import Config
+from metatalk.errors import MediaError
+from metatalk.media.audio import SoundBlock
+from metatalk.media.live import (
+    LiveSettings,
+    LiveWriter,
+    ReaderGoneError,
+    choose_format,
+    is_place_on_disk,
+)
+from metatalk.media.live_sound import RAW_RATE, AnalysisSound, SoundFeed, open_live_sound
+from metatalk.media.ordered import read_pictures_in_order
+from metatalk.media.picture import Picture
+from metatalk.media.probe import probe_video
+from metatalk.neural.matching import Looks, describe_looks
+from metatalk.neural.source_follower import SourceFollower
+from metatalk.render.bands import count_cores
+from metatalk.stages.actor import actor_config, require_face_model, require_trained
+from metatalk.stages.artefacts import load_mouth
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.library import Material
+from metatalk.stages.provenance import result_entries, write_result_ledger
+from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
+from metatalk.stages.studio import open_studio
+from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.ledger import Entry
+from metatalk.workspace.manifest import Metrics
+from metatalk.workspace.output import require_apart, require_output
+
+LOG = logging.getLogger(__name__)
+WAITING = 6  # decoded pictures that may wait
+MOST_WORKERS = 4
+_ONE_READING = 100_000  # frames after which the footage is opened anew, at a turning point
+_WARM_UP_S = 1.0
+_OVERDUE_S = 0.3  # that a frame waited for its turn, after all its sound had come
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A frame of the result, before it is drawn."""
+
+    picture: Picture
+    frame: int  # of the footage
+    expression: np.ndarray  # (E,)
+    strength: float
+    source: int | None
+    sound: tuple[SoundBlock, ...]  # heard since the frame before
+    heard_at: float  # `time.monotonic()` at which the sound of this frame's time arrived
+
+
+class Cast:
+    """An actor who is ready to speak: turns mouths into jobs, one frame after another."""
+
+    def __init__(
+        self, folder: ActorFolder, footage: Footage, config: Config, studio: Studio,
+        library: Material | None,
+    ) -> None:  # fmt: skip
+        self.space, self.network = load_mouth(folder.path("train_a2e"), config.a2e)
+        self.ears = open_ears(config.a2e)
+        self.footage, self.studio = footage, studio
+        self._filmed = footage.track.expression.numpy()
+        self._strength = presence(
+            footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
+        )
+        self._follower = None
+        if library is not None:
+            self._follower = SourceFollower(library.looks, library.blur, library.frames)
+            # Looks are linear in expression: described once, they need not be for each frame.
+            units = torch.eye(self._filmed.shape[1])
+            rows = footage.track.take(np.zeros(len(units), np.int64))
+            self._mouths = describe_looks(library.scene.model, rows.with_expression(units)).mouth
+            self._poses = describe_looks(library.scene.model, footage.track).pose
+        self.frames = 0
+
+    def next_job(
+        self, mouth: np.ndarray, picture: Picture, sound: tuple[SoundBlock, ...], heard_at: float
+    ) -> Job:
+        """Say what the next frame is to show.
+
+        Args:
+            mouth: (K,) from `MouthStream`.
+            picture: the footage behind it.
+            sound: what was heard since the frame before.
+            heard_at: when the sound of the frame's time arrived.
+        """
+        frame = frame_behind(len(self.footage.index), self.frames)
+        self.frames += 1
+        held = self.space.clamp(mouth[None])
+        expression = self.space.replace_mouth(self._filmed[frame : frame + 1], held)
+        source = self._choose_source(frame, expression)
+        strength = float(self._strength[frame])
+        return Job(picture, frame, expression[0], strength, source, sound, heard_at)
+
+    def draw(self, job: Job) -> Picture:
+        """Draw a frame; several threads may, at once."""
+        made: Picture = draw_frame(
+            job.picture, job.frame, job.expression, job.strength, job.source, self.studio
+        )
+        return made
+
+    def _choose_source(self, frame: int, expression: np.ndarray) -> int | None:
+        if self._follower is None:
+            return None
+        return self._follower.follow(
+            Looks(expression @ self._mouths, self._poses[frame : frame + 1])
+        )
+
+
+def drive_live(
+    actor: Path,
+    source: str,
+    output: str,
+    config: Config,
+    stop: threading.Event,
+    target: Path | None = None,
+    container: str | None = None,
+    rerun: frozenset[str] = frozenset(),
+    progress_factory: ProgressFactory = silent_progress,
+) -> Metrics:
+    """Make an actor say what is being spoken, until it ends.
+
+    Args:
+        actor: the actor folder, trained.
+        source: where the sound comes from, see `open_live_sound`.
+        output: where the video goes, see `LiveWriter`.
+        config: all settings.
+        stop: once it is set, the result ends with what has been heard.
+        target: another clip of the actor to show; None shows the training clip.
+        container: a key of `LIVE_FORMATS`; None: by the output's name.
+        rerun: stages to compute again, of the target's.
+        progress_factory: who is told how far it is.
+
+    Returns:
+        Frames, how many of them left the last picture as it was, seconds, and for a source that
+        speaks as it is heard, the milliseconds from a sound's arrival to the picture of its time
+        being written.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    folder, chosen = ActorFolder(actor), choose_format(output, container)
+    is_kept = is_place_on_disk(output)
+    if is_kept:
+        require_output(Path(output), [path for path in (target, Path(source)) if path])
+        require_apart(Path(output), STAGE_NAMES, [actor])
+    with ExitStack() as stack:
+        stack.enter_context(folder.lock(shared=True))
+        require_trained(folder)
+        config = actor_config(folder, config)
+        require_face_model(folder, config)
+        model = open_face_model(config.fit.face_model, config.landmarks)
+        footage = open_footage(folder, target, config, rerun, progress_factory)
+        studio, library = open_studio(folder, footage, config, model)
+        cast = Cast(folder, footage, config, studio, library)
+        stack.enter_context(one_thread_each())
+        _warm_up(cast, config)
+        if is_kept:
+            require_output(Path(output), [footage.clip])
+            stack.enter_context(disk_errors_remedied(Path(output).parent))
+            # At the beginning: the result can be seen, and the run killed, from here on.
+            said = Entry("speech", f"live: {source}", "the user's own")
+            write_result_ledger(Path(output), [*result_entries(actor, footage.clip), said])
+        blocks = stack.enter_context(open_live_sound(source, stop))
+        progress = stack.enter_context(progress_factory("live"))
+        stage = _Stage(cast, config, SoundFeed(blocks, stop), progress)
+        return {"output": output, **stage.run(output, chosen)}
+
+
+class _Stage:
+    """One live run, from the first sound to the last picture."""
+
+    def __init__(self, cast: Cast, config: Config, feed: SoundFeed, progress: Progress) -> None:
+        self._cast, self._config, self._feed = cast, config, feed
+        self._progress = progress
+        self._rate = cast.footage.index.rate
+        self._stream = _open_stream(cast, config)
+        self._sound: list[SoundBlock] = []  # heard, and not yet handed to a frame
+        self._arrivals = deque([(Fraction(0), 0.0)])  # ends of blocks, seconds, and when they came
+        self._latency = LatencyMeter()
+        self._shown = 0
+
+    def run(self, output: str, container: str) -> Metrics:
+        """Run until the sound ends, is stopped, or nobody reads any more."""
+        heard = iter(self._feed)
+        first = next(heard, None)
+        if first is None:
+            raise MediaError("there was no sound", "send some, and see that it is sent here")
+        started = time.monotonic()
+        settings = self._settings(first[0])
+        tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
+        try:
+            with LiveWriter(output, settings, container, tags) as writer:
+                self._play(itertools.chain([first], heard), writer)
+        except ReaderGoneError as error:
+            LOG.warning("%s", error.problem)
+        return self._metrics(time.monotonic() - started)
+
+    def _play(self, heard: Iterator[tuple[SoundBlock, float]], writer: LiveWriter) -> None:
+        pictures = read_ahead(_footage_for_ever(self._cast.footage), WAITING)
+        analysis = AnalysisSound(RAW_RATE)
+        workers = min(count_cores(), MOST_WORKERS)
+
+        def show(picture: Picture, job: Job) -> None:
+            writer.write(picture, job.sound)
+            self._latency.add(time.monotonic() - job.heard_at)
+            self._count()
+
+        def hold(job: Job) -> None:
+            writer.hold(job.sound)
+            self._count()
+
+        rate, feed = float(self._rate), self._feed
+        self._show = LiveShow[Job, Picture](
+            self._cast.draw,
+            show,
+            hold,
+            workers,
+            self._config.drive.live,
+            rate,
+            lambda: feed.is_live,
+        )
+        with self._show:
+            for block, arrived in heard:
+                self._sound.append(block)
+                self._arrivals.append((self._arrivals[-1][0] + block.duration, arrived))
+                self._put(self._stream.push(analysis.push(block)), pictures)
+            self._put(self._stream.push(analysis.finish()), pictures)
+            self._put(self._stream.flush(), pictures)
+        writer.hear(self._sound)
+
+    def _count(self) -> None:
+        self._shown += 1
+        self._progress(self._shown, None, f"{self._latency.percentile_ms(0.5):.0f} ms behind")
+
+    def _put(self, mouths: np.ndarray, pictures: Iterator[Picture]) -> None:
+        for mouth in mouths:
+            heard_at = self._arrival_of(self._cast.frames / self._rate)
+            sound, self._sound = tuple(self._sound), []
+            job = self._cast.next_job(mouth, next(pictures), sound, heard_at)
+            waited_s = time.monotonic() - heard_at - self._stream.lookahead_s
+            self._show.put(job, is_overdue=waited_s > _OVERDUE_S)
+
+    def _arrival_of(self, second: Fraction) -> float:
+        """When the sound of a moment arrived; moments are asked for in order."""
+        while len(self._arrivals) > 1 and self._arrivals[0][0] <= second:
+            self._arrivals.popleft()
+        return self._arrivals[0][1]
+
+    def _settings(self, block: SoundBlock) -> LiveSettings:
+        info = probe_video(self._cast.footage.clip)
+        return LiveSettings(
+            info.width,
+            info.height,
+            self._rate,
+            info.colour,
+            self._config.drive.crf,
+            self._config.drive.live.encoder_preset,
+            len(block.samples),
+            info.pixel_aspect,
+        )
+
+    def _metrics(self, seconds: float) -> Metrics:
+        show = self._show
+        metrics: Metrics = {
+            "frames": self._shown,
+            "held_frames": show.dropped,
+            "duration_s": float(self._shown / self._rate),
+            "seconds": seconds,
+            "fps": self._shown / max(seconds, 1e-6),
+            "lookahead_ms": 1e3 * self._stream.lookahead_s,
+        }
+        if self._feed.is_live:
+            metrics["latency_ms_p50"] = self._latency.percentile_ms(0.5)
+            metrics["latency_ms_p95"] = self._latency.percentile_ms(0.95)
+        return metrics
+
+
+def _open_stream(cast: Cast, config: Config) -> MouthStream:
+    is_trained = config.a2e.activity.detector != "level" and find_silero() is not None
+    detector: Detector = SpeechDetector() if is_trained else LevelDetector()
+    rate = cast.footage.index.rate
+    return MouthStream(cast.network, config.a2e, rate, ears=cast.ears, detector=detector)
+
+
+def _footage_for_ever(footage: Footage) -> Iterator[Picture]:
+    """The footage's pictures, forth and back without an end."""
+    length = len(footage.index)
+    period = max(2 * (length - 1), 1)
+    count = -(-_ONE_READING // period) * period
+    frames = [frame_behind(length, number) for number in range(count)]
+    while True:
+        yield from read_pictures_in_order(footage.clip, frames, footage.index)
+
+
+def _warm_up(cast: Cast, config: Config) -> None:
+    """Do everything once before the first sound: what is done first compiles and loads."""
+    stream = _open_stream(cast, config)
+    stream.push(np.zeros(round(_WARM_UP_S * RAW_RATE), np.float32))
+    picture = next(read_pictures_in_order(cast.footage.clip, [0], cast.footage.index))
+    job = cast.next_job(cast.network.rest.numpy(), picture, (), 0.0)
+    cast.draw(Job(picture, 0, job.expression, 1.0, job.source, (), 0.0))
+    cast.frames = 0

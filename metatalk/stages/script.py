@@ -1,0 +1,114 @@
+"""What is said in a recording and when, as far as it is known: a TextGrid, a text, or by ear."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metatalk.a2e.closure import close_lips
+from metatalk.a2e.closure_config import ClosureConfig
+from metatalk.a2e.lip_meter import LipMeter
+from metatalk.a2e.phone_alignment import align_transcript
+from metatalk.a2e.phone_hearing import hear_phones
+from metatalk.a2e.phone_times import PhoneTimes
+from metatalk.a2e.stop_closures import find_stop_closures
+from metatalk.a2e.targets import MouthSpace
+from metatalk.errors import ConfigError, MediaError, MissingAssetError
+from metatalk.interchange.textgrid import read_textgrid
+from metatalk.media.audio import read_sound
+
+LOG = logging.getLogger(__name__)
+_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the user knows about the recording's words; nothing has to be known."""
+
+    phones: Path | None = None  # a TextGrid
+    transcript: str | None = None  # English
+
+    def __post_init__(self) -> None:
+        if self.phones is not None and self.transcript is not None:
+            raise ConfigError(
+                "both --phones and --transcript say what is said", "give the TextGrid alone"
+            )
+
+
+def read_transcript(words: str) -> str:
+    """The text that an option names: a file's content where there is such a file, else itself.
+
+    Raises:
+        MediaError: the file is not a text.
+    """
+    path = Path(words)
+    try:
+        is_file = path.is_file()
+    except OSError:  # a text may be too long for a file's name
+        is_file = False
+    if not is_file:
+        return words
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise MediaError(f"{path}: not a text", "save the transcript as plain UTF-8") from error
+
+
+def script_phones(script: Script, samples: np.ndarray) -> PhoneTimes:
+    """Find when the phones that matter to the lips are spoken, by the best means there is.
+
+    Args:
+        script: what is known.
+        samples: (S,) the recording at 16 kHz.
+
+    Returns:
+        From the TextGrid, else aligned to the transcript, else heard by the English acoustic
+        model, else, without pocketsphinx, guessed from the dips of the sound.
+
+    Raises:
+        MetatalkError: the TextGrid or the transcript cannot be used.
+    """
+    if script.phones is not None:
+        return read_textgrid(script.phones)
+    if script.transcript is not None:
+        return align_transcript(samples, script.transcript)
+    try:
+        return hear_phones(samples)
+    except MissingAssetError as error:
+        LOG.info("%s: closures are guessed from the sound alone", error.problem)
+        return find_stop_closures(samples)
+
+
+def close_spoken_lips(
+    spoken: np.ndarray,
+    audio: Path,
+    seconds: np.ndarray,
+    space: MouthSpace,
+    meter: LipMeter,
+    script: Script,
+    config: ClosureConfig,
+) -> np.ndarray:
+    """Close the lips of a spoken face on p, b and m.
+
+    Args:
+        spoken: (N, E) the expression predicted from the recording.
+        audio: the recording.
+        seconds: (N,) times of the result's frames.
+        space: the actor's mouth space.
+        meter: of the actor's lips.
+        script: what is known of the words.
+        config: strength and speed.
+
+    Returns:
+        (N, E) float32.
+
+    Raises:
+        MetatalkError: the TextGrid or the transcript cannot be used.
+    """
+    if config.strength == 0:
+        return spoken
+    phones = script_phones(script, read_sound(audio, _RATE).samples)
+    return close_lips(spoken, seconds, phones, space, meter, config)
