@@ -86,7 +86,7 @@ def learn_prior(
     if not ears.size:
         raise MissingAssetError(
             "a prior needs an encoder of speech: the mel spectrogram alone knows its speakers",
-            'pip install "moonshine-voice>=0.0.49,<=0.1.0", or set a2e.encoder.source',
+            'pip install "moonshine-voice>=0.0.66,<=0.1.0", or set a2e.encoder.source',
         )
     with disk_errors_remedied(work), ActorFolder(work).lock():
         found = list(_take_apart(clips, work, config, progress_factory))
