@@ -62,7 +62,7 @@ def hear_speech(samples: np.ndarray, config: ActivityConfig | None = None) -> np
     check_shape("samples", samples, "S")
     if not np.isfinite(samples).all():
         raise ShapeError("the sound holds values that are not numbers", "Decode the file again.")
-    if config.detector == "level" or not _stands_ready(config):
+    if config.detector == "level" or not stands_ready(config):
         return speech_columns(wav2lip_mel(samples)).astype(np.float32)
     detector = SpeechDetector()
     blocks = [
@@ -243,8 +243,19 @@ def find_silero() -> Path | None:
     return None
 
 
-def _stands_ready(config: ActivityConfig) -> bool:
-    """Whether the trained detector can be used; complains where it was asked for by name."""
+def stands_ready(config: ActivityConfig) -> bool:
+    """Find out whether the trained detector can be used, and warn where it cannot.
+
+    Args:
+        config: which detector is asked for, `auto` or `silero`.
+
+    Returns:
+        Whether it is installed.
+
+    Raises:
+        MissingAssetError: it was asked for by name and is not installed, or the package carries
+            other weights.
+    """
     if config.detector == "silero" or find_silero() is not None:
         load_silero()
         return True

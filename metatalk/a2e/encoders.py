@@ -27,6 +27,7 @@ _BUILTIN_FILE = Path("assets", "tiny-en", "encoder_model.ort")
 _BUILTIN_SHA256 = "94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221"
 _BUILTIN_TERMS = "MIT; Moonshine AI, package moonshine-voice"
 _BUILTIN_REMEDY = 'pip install "moonshine-voice>=0.0.66,<=0.1.0", or set a2e.encoder.source=none'
+_BLOCK_COLUMNS = 4800  # a minute
 _LEAST = SAMPLE_RATE  # samples; shorter sound is filled up with silence
 _FATAL = 4  # onnxruntime's highest level of logging
 _MOST_FIELD = 1 << 16  # samples; an encoder that needs more for its first frame is none of speech
@@ -301,9 +302,13 @@ def _no_encoder(name: str, reason: str) -> ConfigError:
 
 def _at_columns(frames: np.ndarray, centre: float, hop: int, columns: int) -> np.ndarray:
     """(T, D) frames to (D, M) columns, on the line between the frames beside each column."""
-    place = (np.arange(columns) * (SAMPLE_RATE / COLUMNS_PER_SECOND) - centre) / hop
-    place = np.clip(place, 0, len(frames) - 1)
-    low = np.minimum(place.astype(int), max(len(frames) - 2, 0))
-    share = (place - low).astype(np.float32)[:, None]
-    high = np.minimum(low + 1, len(frames) - 1)
-    return np.ascontiguousarray((frames[low] * (1 - share) + frames[high] * share).T)
+    out = np.empty((frames.shape[1], columns), np.float32)
+    for first in range(0, columns, _BLOCK_COLUMNS):  # no second copy of a long recording
+        at = np.arange(first, min(first + _BLOCK_COLUMNS, columns))
+        place = (at * (SAMPLE_RATE / COLUMNS_PER_SECOND) - centre) / hop
+        place = np.clip(place, 0, len(frames) - 1)
+        low = np.minimum(place.astype(int), max(len(frames) - 2, 0))
+        share = (place - low).astype(np.float32)[:, None]
+        high = np.minimum(low + 1, len(frames) - 1)
+        out[:, at] = (frames[low] * (1 - share) + frames[high] * share).T
+    return out

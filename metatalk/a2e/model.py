@@ -19,6 +19,7 @@ from metatalk.a2e.prior import Prior
 from metatalk.errors import MissingAssetError
 from metatalk.lipsync.mel import BANDS, COLUMNS_PER_SECOND
 
+_STRETCH = 120 * COLUMNS_PER_SECOND  # columns that a voice is judged by
 _SPOKEN = 0.5  # probability of speech of the moments that a voice is judged by
 # How many times further from the footage than the actor's own voice a foreign one begins, and
 # from where on nothing of it is the actor's.
@@ -118,7 +119,11 @@ class MouthModel(nn.Module):
             return self.kernel.config.foreign
         if not torch.isfinite(self.own_distance) or not len(self.heard_mean):
             return 0.0
-        chosen = torch.from_numpy(speech[::STRIDE] > _SPOKEN)
+        # A stretch of two minutes tells a voice; memory does not grow with the recording.
+        begin = int(np.argmax(speech > _SPOKEN)) // STRIDE * STRIDE
+        stretch = slice(begin, begin + _STRETCH)
+        sound = Sound(sound.mel[:, stretch], sound.heard[:, stretch])
+        chosen = torch.from_numpy(speech[stretch][::STRIDE] > _SPOKEN)
         mel = torch.from_numpy(normalise_mel(sound.mel, stats))
         distance = self.kernel.distance(mel, chosen)
         times = distance / float(self.own_distance)
@@ -140,13 +145,18 @@ class MouthModel(nn.Module):
 
     def require_ears(self, ears: Ears) -> None:
         """Raise a MissingAssetError unless these ears hear what the model was trained on."""
-        if bytes(self.ears.tolist()) != ears.fingerprint:
+        if self.fingerprint != ears.fingerprint:
             raise MissingAssetError(
                 "the actor was trained on other features of the sound than can be heard here "
                 f"({', '.join(('mel', *ears.names))})",
                 "Install or name the encoder that it was trained with (a2e.encoder), or train "
                 "again: --rerun train_a2e.",
             )
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Of the ears that the model was trained with."""
+        return bytes(self.ears.tolist())
 
     @property
     def components(self) -> int:

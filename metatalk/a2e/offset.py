@@ -47,11 +47,16 @@ class OffsetReport:
     evidence: float = 0.0  # deviations by which the sound fits its own moment better than others
     heard_s: float = 0.0  # seconds that were compared
     verdict: Verdict = "unknown"
+    corrected_s: float = 0.0  # by which the frames were moved
 
     def metrics(self) -> dict[str, float]:
-        """What is corrected, and how sure it is, as a flat record."""
-        corrected_s = self.offset_s if self.verdict == "measured" else 0.0
-        return {"offset_ms": 1000 * corrected_s, "offset_confidence": self.confidence}
+        """What was found, what of it is corrected, and how sure it is, as a flat record."""
+        found_s = self.offset_s if self.verdict == "measured" else 0.0
+        return {
+            "offset_ms": 1000 * found_s,
+            "offset_corrected_ms": 1000 * self.corrected_s,
+            "offset_confidence": self.confidence,
+        }
 
 
 def correct_offset(
@@ -74,13 +79,13 @@ def correct_offset(
     """
     if offset_s is not None:
         given = OffsetReport(offset_s, 0.0, 1.0, float("inf"), verdict="measured")
-        return _shifted(footage, offset_s), given
+        return _corrected(footage, given)
     report = measure_offset(footage, speech)
     if report.verdict == "measured":
         if abs(report.offset_s) < _UNSEEN_S:
             return footage, report
         log.info("the footage's sound comes %s: corrected for learning", _in_words(report))
-        return _shifted(footage, report.offset_s), report
+        return _corrected(footage, report)
     if report.verdict == "unrelated":
         _complain(report)
     elif report.verdict == "doubtful":
@@ -140,8 +145,9 @@ def measure_offset(footage: Footage, speech: np.ndarray | None = None) -> Offset
     return OffsetReport(0.0, error_s, confidence, evidence, heard_s, verdict)
 
 
-def _shifted(footage: Footage, offset_s: float) -> Footage:
-    return replace(footage, frame_seconds=footage.frame_seconds + offset_s)
+def _corrected(footage: Footage, report: OffsetReport) -> tuple[Footage, OffsetReport]:
+    moved = replace(footage, frame_seconds=footage.frame_seconds + report.offset_s)
+    return moved, replace(report, corrected_s=report.offset_s)
 
 
 def _in_words(report: OffsetReport) -> str:

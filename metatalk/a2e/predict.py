@@ -13,7 +13,7 @@ from metatalk.a2e.activity import hear_speech
 from metatalk.a2e.architectures.interface import STEPS_PER_SECOND, STRIDE
 from metatalk.a2e.config import A2EConfig
 from metatalk.a2e.features import FeatureStats, blend_stats
-from metatalk.a2e.hearing import Ears, Sound, open_ears
+from metatalk.a2e.hearing import Ears, Sound, reopen_ears
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.rest import speaking_gate
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND
@@ -21,7 +21,7 @@ from metatalk.shapes import check_shape
 
 log = logging.getLogger(__name__)
 
-_BLOCK_COLUMNS = 4800  # one minute at a time: memory stays flat however long the recording
+_BLOCK_COLUMNS = 4800  # one minute at a time: beside what is heard, memory stays flat
 _BLOCK_FRAMES = 2048  # that are compared with the mouths seen at once
 
 
@@ -49,7 +49,7 @@ def predict_mouth(
         MissingAssetError: the ears are not those that the model was trained with.
     """
     check_shape("frame_seconds", frame_seconds, "T")
-    ears = ears or open_ears(config)
+    ears = ears or reopen_ears(config, model.fingerprint)
     model.require_ears(ears)
     last_s = float(frame_seconds.max(initial=0.0))
     sound = ears.listen(samples, int(np.ceil(last_s * COLUMNS_PER_SECOND)) + 1)

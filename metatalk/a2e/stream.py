@@ -15,7 +15,7 @@ from torch import Tensor
 from metatalk.a2e.activity_config import ActivityConfig
 from metatalk.a2e.architectures.interface import STEPS_PER_SECOND, STRIDE
 from metatalk.a2e.config import A2EConfig
-from metatalk.a2e.hearing import Ears, Sound, open_ears
+from metatalk.a2e.hearing import Ears, Sound, reopen_ears
 from metatalk.a2e.model import MouthModel
 from metatalk.a2e.predict import perform_steps, sample_steps
 from metatalk.a2e.rest import SpeechGate
@@ -82,7 +82,7 @@ class MouthStream:
         statistics: Statistics | None = None,
         together: int | None = None,
     ) -> None:
-        self._ears = ears or open_ears(config)
+        self._ears = ears or reopen_ears(config, model.fingerprint)
         model.require_ears(self._ears)
         context = _Context.of(self._ears)
         together = context.together if together is None else together
@@ -244,7 +244,7 @@ class MouthStream:
     def _predict(self, sound: Sound) -> Tensor:
         """(K, N) mouth coordinates at the steps of a window."""
         features = self._model.normalise(sound, self._statistics.now)
-        steps: Tensor = self._model(features[None])[0]
+        steps: Tensor = self._model(features[None], self._model.kernel.config.foreign or 0.0)[0]
         if self._config.smooth_s > 0:
             sigma = self._config.smooth_s * STEPS_PER_SECOND
             steps = torch.from_numpy(gaussian_filter1d(steps.numpy(), sigma, axis=1))

@@ -131,9 +131,10 @@ def find_peaks(errors: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nd
     Returns:
         (D,) seconds by which the mouth comes after the sound, between the lags by a parabola,
         and (D,) the share of the movement that is foretold there, mean over the regressions;
-        below 0 the mean is the better guess.
+        below 0 the mean is the better guess. Where nothing was compared, nothing is foretold.
     """
-    curve = (1 - errors / np.maximum(sizes, 1e-9)).mean(axis=1)  # (D, L)
+    foretold = np.where(sizes > 0, 1 - errors / np.maximum(sizes, 1e-9), 0)
+    curve = foretold.mean(axis=1)  # (D, L)
     curve = gaussian_filter1d(curve, _SMOOTH, axis=1)
     top = np.clip(curve.argmax(axis=1), 1, curve.shape[1] - 2)
     before, height, after = (

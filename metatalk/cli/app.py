@@ -222,6 +222,8 @@ def drive(
             length=length,
             phones=phones,
             transcript=transcript,
+            other_person=other_person or None,
+            performer_face=performer_face,
         )
         live(
             actor, str(audio), words, output=str(output), target=target, preset=preset,

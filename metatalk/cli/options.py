@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from metatalk.config import Config, load_config, preset_names
-from metatalk.errors import ConfigError, MissingAssetError
+from metatalk.errors import ConfigError, MissingAssetError, StaleArtefactError
 
 DEFAULT_PRESET = "standard"
 
@@ -64,13 +64,35 @@ def settings(preset: str | None, file: Path | None, words: Sequence[str], actor:
 
     Raises:
         ConfigError: no such preset, or a setting that is not one.
+        StaleArtefactError: the actor's own settings are of another version of metatalk.
     """
+    own = None
     if preset is None and file is None:
-        own = actor / "config.json"
-        file, preset = (own, None) if own.is_file() else (None, DEFAULT_PRESET)
+        if (actor / "config.json").is_file():
+            file = own = actor / "config.json"
+        else:
+            preset = DEFAULT_PRESET
     elif preset is not None and preset not in preset_names() and preset != "tiny":
         raise ConfigError(f"no preset {preset!r}", f"presets: {', '.join(preset_names())}")
-    return load_config(preset, file, words)
+    try:
+        return load_config(preset, file, words)
+    except ConfigError as error:
+        if own is None or _is_current(own):
+            raise
+        raise StaleArtefactError(
+            f"{own} was written by another version of metatalk ({error.problem})",
+            "name a preset, and make the stages that it names anew: metatalk train CLIP "
+            f"--actor {actor} --preset standard --rerun STAGES",
+        ) from error
+
+
+def _is_current(own: Path) -> bool:
+    """Whether an actor's settings, without further words, are such as this version knows."""
+    try:
+        load_config(None, own, [])
+    except ConfigError:
+        return False
+    return True
 
 
 def with_face(words: Sequence[str] | None, face: int | None) -> list[str]:

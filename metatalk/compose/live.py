@@ -171,16 +171,17 @@ class LiveShow(Generic[Job, Made]):
 
     def _take(self, item: tuple[Future[Made] | None, Job]) -> None:
         future, job = item
-        if future is None:
-            self._hold(job)
-            return
         try:
-            self._show(future.result(), job)
+            if future is None:
+                self._hold(job)
+            else:
+                self._show(future.result(), job)
         except BaseException:
             self._failed = True
             raise
         finally:
-            self._free.release()
+            if future is not None:  # a dropped frame took no place
+                self._free.release()
 
     def _judge_speed(self) -> None:
         """Say once that pictures are made too slowly, and how fast they are made."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from metatalk.a2e.config import A2EConfig
+from metatalk.a2e.encoder_config import EncoderConfig
 from metatalk.config import Config, load_settings
 from metatalk.errors import MissingAssetError, StaleArtefactError
 from metatalk.stages.face_model import face_model_card
 from metatalk.stages.render import RENDER
+from metatalk.stages.stage import Stage
+from metatalk.stages.train_a2e import TRAIN_A2E
 from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.digest import digest_path
@@ -40,6 +45,8 @@ def require_trained(folder: ActorFolder, without: frozenset[str] = frozenset()) 
         if stage not in without:
             folder.require(stage)
     require_renderer_version(folder)
+    if "train_a2e" not in without:
+        _require_version(folder, TRAIN_A2E, (TRAIN_A2E,))
     for earlier, later in BELONG:
         if later in without:
             continue
@@ -61,12 +68,17 @@ def require_renderer_version(folder: ActorFolder) -> None:
     """
     stages = (RENDER, TRAIN_RENDERER)
     for place, stage in enumerate(stages):
-        if _manifest(folder, stage.name).cause.revision != stage.revision:
-            names = ",".join(later.name for later in stages[place:])
-            raise StaleArtefactError(
-                f"{stage.name} of {folder.root} was made by another version of metatalk",
-                f"metatalk train CLIP --actor {folder.root} --rerun {names}",
-            )
+        _require_version(folder, stage, stages[place:])
+
+
+def _require_version(folder: ActorFolder, stage: Stage, later: Sequence[Stage]) -> None:
+    if _manifest(folder, stage.name).cause.revision != stage.revision:
+        names = ",".join(other.name for other in later)
+        raise StaleArtefactError(
+            f"{stage.name} of {folder.root} was made by another version of metatalk",
+            "metatalk train CLIP --preset PRESET, as it was trained, "
+            f"--actor {folder.root} --rerun {names}",
+        )
 
 
 def require_face_model(folder: ActorFolder, config: Config) -> None:
@@ -109,11 +121,30 @@ def actor_config(folder: ActorFolder, asked: Config) -> Config:
         trained |= speaks.cause.settings
     sections = ("fit", "landmarks", "render", "a2e", "neural")
     made = load_settings({name: trained[name] for name in sections if name in trained})
-    a2e = replace(made.a2e, amplitude=asked.a2e.amplitude, smooth_s=asked.a2e.smooth_s)
+    a2e = _read_as_asked(made.a2e, asked.a2e)
     landmarks = replace(made.landmarks, face=asked.landmarks.face)
     render = replace(made.render, backend=asked.render.backend)
     return replace(
         asked, fit=made.fit, landmarks=landmarks, render=render, a2e=a2e, neural=made.neural
+    )
+
+
+def _read_as_asked(made: A2EConfig, asked: A2EConfig) -> A2EConfig:
+    """The way from sound to mouth as it was trained, read as `stage.WHILE_SPEAKING` asks.
+
+    An encoder that is named now stands for the one of the training, which may have moved; whether
+    it hears the same is checked by its weights.
+    """
+    return replace(
+        made,
+        amplitude=asked.amplitude,
+        smooth_s=asked.smooth_s,
+        seen=asked.seen,
+        neighbours=asked.neighbours,
+        activity=asked.activity,
+        features=replace(made.features, prior_s=asked.features.prior_s),
+        kernel=replace(made.kernel, foreign=asked.kernel.foreign),
+        encoder=made.encoder if asked.encoder == EncoderConfig() else asked.encoder,
     )
 
 

@@ -118,6 +118,7 @@ def drive_actor(
             entries += [performance_entry(entries, performer)] if performer else []
             entries += [own_entry("speech", audio)] if audio else []
             entries += [own_entry("curves", expression)] if expression else []
+            entries += [own_entry("phones", script.phones)] if script and script.phones else []
             write_result_ledger(output, entries)
     seconds = time.monotonic() - started
     return {
@@ -205,7 +206,11 @@ def _speak(
         seen = own.expression.numpy(), own.is_trusted.numpy()
         meter = make_lip_meter(model, person.identity, *seen)
         closure = config.drive.closure
-        shown = close_spoken_lips(shown, audio, seconds, space, meter, script, closure)
+        shown = close_spoken_lips(
+            shown, audio, seconds, space, meter, script, closure, config.a2e.activity
+        )
+    elif script != Script():
+        LOG.warning("the face model has no landmarks: its lips cannot be closed by phones")
     return shown, space.mouth_to_expression(network.rest.numpy()[None])[0]
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from metatalk import __version__
-from metatalk.a2e.activity import SpeechDetector, find_silero
-from metatalk.a2e.hearing import open_ears
+from metatalk.a2e.activity import SpeechDetector, stands_ready
+from metatalk.a2e.activity_config import ActivityConfig
+from metatalk.a2e.hearing import reopen_ears
 from metatalk.a2e.level_detector import LevelDetector
 from metatalk.a2e.stream import Detector, MouthStream
 from metatalk.compose.ahead import one_thread_each, read_ahead
@@ -83,8 +84,9 @@ class Cast:
         library: Material | None,
     ) -> None:  # fmt: skip
         self.space, self.network = load_mouth(folder.path("train_a2e"), config.a2e)
-        self.ears = open_ears(config.a2e)
+        self.ears = reopen_ears(config.a2e, self.network.fingerprint)
         self.footage, self.studio = footage, studio
+        self.new_detector = _choose_detector(config.a2e.activity)
         self._filmed = footage.track.expression.numpy()
         self._strength = presence(
             footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
@@ -204,7 +206,7 @@ class _Stage:
         self._sound: list[SoundBlock] = []  # heard, and not yet handed to a frame
         self._arrivals = deque([(Fraction(0), 0.0)])  # ends of blocks, seconds, and when they came
         self._latency = LatencyMeter()
-        self._shown = 0
+        self._shown = self._held = 0
 
     def run(self, output: str, container: str) -> Metrics:
         """Run until the sound ends, is stopped, or nobody reads any more."""
@@ -234,10 +236,11 @@ class _Stage:
 
         def hold(job: Job) -> None:
             writer.hold(job.sound)
+            self._held += 1
             self._count()
 
         rate, feed = float(self._rate), self._feed
-        self._show = LiveShow[Job, Picture](
+        drawn = LiveShow[Job, Picture](
             self._cast.draw,
             show,
             hold,
@@ -246,26 +249,28 @@ class _Stage:
             rate,
             lambda: feed.is_live,
         )
-        with self._show:
+        with drawn:
             for block, arrived in heard:
                 self._sound.append(block)
                 self._arrivals.append((self._arrivals[-1][0] + block.duration, arrived))
-                self._put(self._stream.push(analysis.push(block)), pictures)
-            self._put(self._stream.push(analysis.finish()), pictures)
-            self._put(self._stream.flush(), pictures)
+                self._put(self._stream.push(analysis.push(block)), pictures, drawn)
+            self._put(self._stream.push(analysis.finish()), pictures, drawn)
+            self._put(self._stream.flush(), pictures, drawn)
         writer.hear(self._sound)
 
     def _count(self) -> None:
         self._shown += 1
         self._progress(self._shown, None, f"{self._latency.percentile_ms(0.5):.0f} ms behind")
 
-    def _put(self, mouths: np.ndarray, pictures: Iterator[Picture]) -> None:
+    def _put(
+        self, mouths: np.ndarray, pictures: Iterator[Picture], drawn: LiveShow[Job, Picture]
+    ) -> None:
         for mouth in mouths:
             heard_at = self._arrival_of(self._cast.frames / self._rate)
             sound, self._sound = tuple(self._sound), []
             job = self._cast.next_job(mouth, next(pictures), sound, heard_at)
             waited_s = time.monotonic() - heard_at - self._stream.lookahead_s
-            self._show.put(job, is_overdue=waited_s > _OVERDUE_S)
+            drawn.put(job, is_overdue=waited_s > _OVERDUE_S)
 
     def _arrival_of(self, second: Fraction) -> float:
         """When the sound of a moment arrived; moments are asked for in order."""
@@ -287,10 +292,9 @@ class _Stage:
         )
 
     def _metrics(self, seconds: float) -> Metrics:
-        show = self._show
         metrics: Metrics = {
             "frames": self._shown,
-            "held_frames": show.dropped,
+            "held_frames": self._held,
             "duration_s": float(self._shown / self._rate),
             "seconds": seconds,
             "fps": self._shown / max(seconds, 1e-6),
@@ -303,10 +307,13 @@ class _Stage:
 
 
 def _open_stream(cast: Cast, config: Config) -> MouthStream:
-    is_trained = config.a2e.activity.detector != "level" and find_silero() is not None
-    detector: Detector = SpeechDetector() if is_trained else LevelDetector()
-    rate = cast.footage.index.rate
+    rate, detector = cast.footage.index.rate, cast.new_detector()
     return MouthStream(cast.network, config.a2e, rate, ears=cast.ears, detector=detector)
+
+
+def _choose_detector(config: ActivityConfig) -> Callable[[], Detector]:
+    is_trained = config.detector != "level" and stands_ready(config)
+    return SpeechDetector if is_trained else LevelDetector
 
 
 def _footage_for_ever(footage: Footage) -> Iterator[Picture]:

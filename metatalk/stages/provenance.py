@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metatalk import __version__
+from metatalk.a2e.hearing import Ears
 from metatalk.a2e.prior import PriorRecord
 from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
@@ -42,6 +43,16 @@ def result_entries(root: Path, clip: Path | None) -> list[Entry]:
 def own_entry(kind: str, path: Path) -> Entry:
     """The entry of a file that the user gave for this result alone: speech, curves."""
     return Entry(kind, path.name, "the user's own", digest_file(path))
+
+
+HEARD_KINDS = frozenset({"speech encoder", "prior", "prior's footage"})
+
+
+def encoder_entries(ears: Ears) -> list[Entry]:
+    """The entry of the encoder of speech that an actor was learned with, if there was one."""
+    if ears.encoder is None:
+        return []
+    return [Entry("speech encoder", ears.encoder, ears.terms or "", ears.digest or "")]
 
 
 def prior_entries(path: Path, record: PriorRecord) -> list[Entry]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from metatalk.a2e.activity import hear_speech
+from metatalk.a2e.activity_config import ActivityConfig
 from metatalk.a2e.closure import close_lips
 from metatalk.a2e.closure_config import ClosureConfig
 from metatalk.a2e.lip_meter import LipMeter
@@ -18,10 +20,13 @@ from metatalk.a2e.stop_closures import find_stop_closures
 from metatalk.a2e.targets import MouthSpace
 from metatalk.errors import ConfigError, MediaError, MissingAssetError
 from metatalk.interchange.textgrid import read_textgrid
+from metatalk.lipsync.mel import COLUMNS_PER_SECOND
 from metatalk.media.audio import read_sound
 
 LOG = logging.getLogger(__name__)
 _RATE = 16_000
+_NEAR_SPEECH_S = 0.05  # a stop's silence lies beside what is told for speech
+_SURE = 0.999  # confidence of a phone that was given
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,11 @@ def close_spoken_lips(
     meter: LipMeter,
     script: Script,
     config: ClosureConfig,
+    activity: ActivityConfig | None = None,
 ) -> np.ndarray:
     """Close the lips of a spoken face on p, b and m.
+
+    A phone that was only heard counts where somebody speaks: breath and music sound like stops.
 
     Args:
         spoken: (N, E) the expression predicted from the recording.
@@ -101,6 +109,7 @@ def close_spoken_lips(
         meter: of the actor's lips.
         script: what is known of the words.
         config: strength and speed.
+        activity: how speech is told from what is none.
 
     Returns:
         (N, E) float32.
@@ -110,5 +119,15 @@ def close_spoken_lips(
     """
     if config.strength == 0:
         return spoken
-    phones = script_phones(script, read_sound(audio, _RATE).samples)
+    samples = read_sound(audio, _RATE).samples
+    phones = _in_speech(script_phones(script, samples), samples, activity or ActivityConfig())
     return close_lips(spoken, seconds, phones, space, meter, config)
+
+
+def _in_speech(phones: PhoneTimes, samples: np.ndarray, activity: ActivityConfig) -> PhoneTimes:
+    """The phones that are known for sure, or lie where somebody speaks."""
+    speech = hear_speech(samples, activity) >= activity.hold
+    first = np.floor((phones.starts - _NEAR_SPEECH_S) * COLUMNS_PER_SECOND).astype(int).clip(0)
+    last = np.ceil((phones.ends + _NEAR_SPEECH_S) * COLUMNS_PER_SECOND).astype(int).clip(1)
+    spoken = [bool(speech[a:b].any()) for a, b in zip(first, last, strict=True)]
+    return phones.take(np.flatnonzero((phones.confidence >= _SURE) | np.array(spoken, bool)))

@@ -46,8 +46,14 @@ log = logging.getLogger(__name__)
 # In the order in which they run; drive and evaluate make no artefact of the actor's.
 STAGE_NAMES = ("ingest", "landmarks", "fit", "render", "pseudo", "train_a2e", "train_renderer")
 
-# Where something runs must not decide what comes out, so it is no part of a cause.
-NOT_A_CAUSE = frozenset({"device", "render.backend"})
+# Where something runs must not decide what comes out, and how a trained mouth is read is asked
+# when it is read: neither is part of a cause.
+WHILE_SPEAKING = (
+    *("amplitude", "smooth_s", "seen", "neighbours", "features.prior_s", "kernel.foreign"),
+    *("activity.threshold", "activity.shortest_s", "activity.lead_s", "activity.trail_s"),
+    *("activity.attack_s", "activity.release_s"),
+)
+NOT_A_CAUSE = frozenset({"device", "render.backend", *(f"a2e.{key}" for key in WHILE_SPEAKING)})
 
 
 class Progress(Protocol):
@@ -160,7 +166,8 @@ def _causes(section: str, value: Any) -> Any:
     """A section without the keys that are no cause; any other value as it is."""
     if not isinstance(value, dict):
         return value
-    return {key: part for key, part in value.items() if f"{section}.{key}" not in NOT_A_CAUSE}
+    kept = {key: part for key, part in value.items() if f"{section}.{key}" not in NOT_A_CAUSE}
+    return {key: _causes(f"{section}.{key}", part) for key, part in kept.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from metatalk.a2e.activity import hear_speech
+from metatalk.a2e.hearing import Ears, open_ears
 from metatalk.config import Config
 from metatalk.morphable.deep3d import check_deep3d_model
 from metatalk.stages.deep3d_start import TERMS, checkpoint_source
@@ -12,7 +16,7 @@ from metatalk.stages.fit import FIT, FIT_GUESSED
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
 from metatalk.stages.prior_file import load_prior
-from metatalk.stages.provenance import prior_entries
+from metatalk.stages.provenance import HEARD_KINDS, encoder_entries, prior_entries
 from metatalk.stages.pseudo import PSEUDO, PSEUDO_TAUGHT
 from metatalk.stages.render import RENDER
 from metatalk.stages.sentences import teacher_sources
@@ -21,7 +25,7 @@ from metatalk.stages.train_a2e import TRAIN_A2E, TRAIN_A2E_BEGUN, prior_source
 from metatalk.stages.train_renderer import TRAIN_RENDERER
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import remember_footage
-from metatalk.workspace.ledger import Entry, read_ledger, record_entries
+from metatalk.workspace.ledger import Entry, drop_entries, read_ledger, record_entries
 from metatalk.workspace.manifest import Metrics
 
 STAGES = (INGEST, LANDMARKS, FIT, RENDER, PSEUDO, TRAIN_A2E, TRAIN_RENDERER)
@@ -66,6 +70,7 @@ def train_actor(
         stages = [TRAIN_A2E_BEGUN if stage is TRAIN_A2E else stage for stage in stages]
         sources = {**sources, "prior": prior}
         before = load_prior(prior)  # complains before anything is computed
+    ears = _open_ears(config) if {TRAIN_A2E, TRAIN_A2E_BEGUN} & set(stages) else None
     metrics = run_stages(stages, actor, sources, config, rerun, progress_factory)
     remember_footage(actor, clip)
     if "fit" in metrics:
@@ -74,11 +79,20 @@ def train_actor(
         if guessing:
             digest = digest_file(guessing)
             record_entries(actor, [Entry("checkpoint", guessing.name, TERMS, digest)])
+    if ears:
+        drop_entries(actor, HEARD_KINDS)
+        record_entries(actor, encoder_entries(ears))
     if prior:
         record_entries(actor, prior_entries(prior, before.record))
     if "pseudo" in metrics:
         record_entries(actor, read_ledger(actor / "pseudo"))
     return metrics
+
+
+def _open_ears(config: Config) -> Ears:
+    """What will listen to the footage; complains before anything is computed."""
+    hear_speech(np.zeros(0, np.float32), config.a2e.activity)
+    return open_ears(config.a2e)
 
 
 def _up_to(last: str | None) -> list[Stage]:

@@ -31,6 +31,19 @@ def record_entries(root: Path, entries: Iterable[Entry]) -> None:
     _write_ledger(root, merged.values())
 
 
+def drop_entries(root: Path, kinds: frozenset[str]) -> None:
+    """Forget entries of kinds that were used before and are not any more.
+
+    Args:
+        root: the actor folder.
+        kinds: of the entries.
+    """
+    entries = read_ledger(root)
+    kept = [entry for entry in entries if entry.kind not in kinds]
+    if len(kept) < len(entries):
+        _write_ledger(root, kept)
+
+
 def record_footage(root: Path, footage: Entry) -> None:
     """Note what the actor is learned from now, in place of any footage of before.
 

@@ -57,7 +57,8 @@ def test_every_form(
     assert code == 0, err
     assert json.loads(stdout)["frames"] == frames
     ledger = json.loads((tmp_path / f"{name}.ledger.json").read_text())
-    assert {entry["kind"] for entry in ledger["entries"]} >= {"footage", "face model"}
+    kinds = {entry["kind"] for entry in ledger["entries"]}
+    assert kinds >= {"footage", "face model", "speech encoder"}
 
 
 def test_the_csv_holds_the_fit(actor: Path, curves: Path) -> None:

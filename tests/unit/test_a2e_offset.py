@@ -56,6 +56,7 @@ def test_the_correction_lays_frames_where_they_are_heard() -> None:
     footage = talk(11.0, 0.2)
     corrected, report = correct_offset(footage)
     np.testing.assert_allclose(corrected.frame_seconds, footage.frame_seconds + report.offset_s)
+    assert report.metrics()["offset_corrected_ms"] == 1000 * report.offset_s
     assert measure_offset(corrected).offset_s == pytest.approx(0.0, abs=0.015)
 
 
@@ -64,13 +65,19 @@ def test_what_nobody_sees_is_left_alone() -> None:
     corrected, report = correct_offset(footage)
     assert corrected is footage
     assert report.verdict == "measured"
+    assert report.metrics()["offset_ms"] == 1000 * report.offset_s != 0
+    assert report.metrics()["offset_corrected_ms"] == 0
 
 
 def test_a_given_offset_is_believed() -> None:
     footage = talk(3.0)
     corrected, report = correct_offset(footage, offset_s=-0.1)
     np.testing.assert_allclose(corrected.frame_seconds, footage.frame_seconds - 0.1)
-    assert report.metrics() == {"offset_ms": -100.0, "offset_confidence": 1.0}
+    assert report.metrics() == {
+        "offset_ms": -100.0,
+        "offset_corrected_ms": -100.0,
+        "offset_confidence": 1.0,
+    }
 
 
 def test_a_short_clip_is_only_warned_of(caplog) -> None:
@@ -151,5 +158,15 @@ def test_a_peak_lies_between_the_lags() -> None:
     assert 0.9 < height <= 1.0
 
 
+def test_a_lag_at_which_nothing_was_compared_is_no_peak() -> None:
+    lags_s = np.arange(-36, 37, 2) / 80
+    fit = 0.5 * np.exp(-(((lags_s - 0.06) / 0.1) ** 2))
+    errors, sizes = np.stack([1 - fit] * 2), np.ones((2, len(fit)))
+    errors[:, :3] = sizes[:, :3] = 0
+    [lag_s], [height] = find_peaks(errors[None], sizes[None])
+    assert lag_s == pytest.approx(0.06, abs=0.003)
+    assert 0.4 < height <= 0.5
+
+
 def test_nothing_found_is_no_offset() -> None:
-    assert OffsetReport().metrics() == {"offset_ms": 0.0, "offset_confidence": 0.0}
+    assert set(OffsetReport().metrics().values()) == {0.0}

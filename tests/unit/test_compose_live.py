@@ -67,10 +67,16 @@ class Audience:
 @pytest.fixture
 def open_show() -> Iterator[Callable[..., LiveShow[int, int]]]:
     def make(
-        audience: Audience, *, late: str = "drop", live: bool = True, slack_s: float = 0.08
+        audience: Audience,
+        *,
+        late: str = "drop",
+        live: bool = True,
+        slack_s: float = 0.08,
+        is_live: Callable[[], bool] | None = None,
     ) -> LiveShow[int, int]:
         config = LiveConfig(late=late, slack_s=slack_s)  # type: ignore[arg-type]
-        return LiveShow(audience.draw, audience.show, audience.hold, 2, config, RATE, lambda: live)
+        told = is_live or (lambda: live)
+        return LiveShow(audience.draw, audience.show, audience.hold, 2, config, RATE, told)
 
     return make
 
@@ -141,6 +147,36 @@ def test_an_error_of_drawing_is_raised_where_frames_are_put(open_show) -> None:
         with open_show(audience, late="wait") as show:
             for job in range(1000):
                 show.put(job)
+
+    with pytest.raises(ZeroDivisionError):
+        play()
+
+
+def test_an_error_of_holding_ends_the_wait_of_a_later_frame(open_show) -> None:
+    audience, may_fail, told = Audience(), threading.Event(), threading.Event()
+    live = [True]
+
+    def fail(job: int) -> None:
+        may_fail.wait(10)
+        raise ZeroDivisionError(job)
+
+    audience.hold = fail  # type: ignore[method-assign]
+
+    def put_one_more(show: LiveShow[int, int]) -> None:
+        with pytest.raises(ZeroDivisionError):
+            show.put(5)
+        told.set()
+
+    def play() -> None:
+        with open_show(audience, is_live=lambda: live[0]) as show:
+            show.put(0, is_overdue=True)
+            for job in range(1, 5):  # all places, behind the frame that is being held
+                show.put(job)
+            live[0] = False
+            threading.Thread(target=put_one_more, args=(show,), daemon=True).start()
+            time.sleep(0.05)
+            may_fail.set()
+            assert told.wait(5), "it waits for ever"
 
     with pytest.raises(ZeroDivisionError):
         play()

@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metatalk.a2e.activity_config import ActivityConfig
 from metatalk.a2e.closure_config import ClosureConfig
 from metatalk.a2e.lip_meter import LipMeter
+from metatalk.a2e.phone_times import PhoneTimes
 from metatalk.a2e.targets import fit_mouth_space
 from metatalk.cli.options import require_words_of
 from metatalk.errors import ConfigError, MediaError
 from metatalk.media.audio import read_sound
-from metatalk.stages.script import Script, close_spoken_lips, read_transcript, script_phones
+from metatalk.stages.script import (
+    Script,
+    _in_speech,
+    close_spoken_lips,
+    read_transcript,
+    script_phones,
+)
 
 
 def test_only_one_of_them_is_taken() -> None:
@@ -78,3 +86,17 @@ def test_spoken_lips_close_on_the_textgrids_times(shared_clips: Path) -> None:
         spoken, Path("absent.wav"), seconds, space, meter, said, ClosureConfig(strength=0.0)
     )
     assert np.array_equal(off, spoken)
+
+
+def test_a_phone_heard_where_nobody_speaks_is_not_believed() -> None:
+    samples = np.zeros(32_000, np.float32)
+    heard, written = (
+        PhoneTimes(*(np.array([t]) for t in (0.5, 0.6)), ("P",), ("bilabial",), np.array([sure]))
+        for sure in (0.9, 1.0)
+    )
+    activity = ActivityConfig(detector="level")
+    assert len(_in_speech(heard, samples, activity)) == 0
+    assert len(_in_speech(written, samples, activity)) == 1
+    said = samples.copy()
+    said[9_000:16_000] = np.random.default_rng(0).normal(0, 0.1, 7_000)
+    assert len(_in_speech(heard, said, activity)) == 1
