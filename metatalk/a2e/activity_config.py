@@ -16,10 +16,10 @@ class ActivityConfig:
     threshold: float = 0.4  # probability of speech that opens the gate
     hold: float = 0.2  # probability below which it closes
     shortest_s: float = 0.08  # speech shorter than this is a smack or a click
-    lead_s: float = 0.4  # a mouth opens this long before its sound is told for speech,
-    trail_s: float = 0.1  # and goes on this long after
-    attack_s: float = 0.2  # from rest to full movement
-    release_s: float = 0.2  # from full movement to rest
+    lead_s: float = 0.6  # a mouth opens this long before its sound is told for speech,
+    trail_s: float = 0.25  # and goes on this long after
+    attack_s: float = 0.3  # from rest to full movement
+    release_s: float = 0.3  # from full movement to rest
 
     def __post_init__(self) -> None:
         if not 0 < self.hold <= self.threshold < 1:

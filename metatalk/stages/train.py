@@ -79,7 +79,8 @@ def train_actor(
         if guessing:
             digest = digest_file(guessing)
             record_entries(actor, [Entry("checkpoint", guessing.name, TERMS, digest)])
-    if ears:
+    # An actor that stands keeps the encoder it was learned with, whatever is installed now.
+    if ears and _learned_with(metrics["train_a2e"], ears):
         drop_entries(actor, HEARD_KINDS)
         record_entries(actor, encoder_entries(ears))
     if prior:
@@ -93,6 +94,11 @@ def _open_ears(config: Config) -> Ears:
     """What will listen to the footage; complains before anything is computed."""
     hear_speech(np.zeros(0, np.float32), config.a2e.activity)
     return open_ears(config.a2e)
+
+
+def _learned_with(metrics: Metrics, ears: Ears) -> bool:
+    heard = str(metrics.get("hears", "")).split(", ")
+    return [name for name in heard if name != "prior"] == ["mel", *ears.names]
 
 
 def _up_to(last: str | None) -> list[Stage]:

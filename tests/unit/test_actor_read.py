@@ -18,6 +18,7 @@ from metatalk.errors import ConfigError, StaleArtefactError
 from metatalk.stages.actor import _read_as_asked
 from metatalk.stages.provenance import HEARD_KINDS, encoder_entries
 from metatalk.stages.stage import WHILE_SPEAKING, _cause
+from metatalk.stages.train import _learned_with
 from metatalk.stages.train_a2e import TRAIN_A2E
 from metatalk.workspace.ledger import Entry, drop_entries, read_ledger, record_entries
 
@@ -113,7 +114,14 @@ def test_the_encoder_is_in_the_ledger_and_leaves_it_when_it_is_not_used(tmp_path
     assert [entry.kind for entry in read_ledger(tmp_path)] == ["face model"]
 
 
-def test_opening_the_ears_hears_nothing_yet() -> None:
+@pytest.mark.parametrize(
+    ("hears", "learned"), [("mel", True), ("mel, prior", True), ("mel, speech", False), ("", False)]
+)
+def test_an_actor_keeps_its_encoder_whatever_is_installed_now(hears: str, learned: bool) -> None:
+    assert _learned_with({"hears": hears}, DEAF) is learned
+
+
+def test_without_streams_the_mel_alone_is_heard() -> None:
     assert (
         open_ears(replace(A2EConfig(), features=replace(A2EConfig().features, streams=())))
         .listen(np.zeros(16_000, np.float32))
