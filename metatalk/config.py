@@ -21,6 +21,9 @@ from metatalk.errors import ConfigError
 from metatalk.fitting.config import FitConfig
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.lipsync.config import PseudoConfig
+from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
+from metatalk.lipsync.sync_config import SyncConfig
+from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.neural.config import NeuralConfig
 from metatalk.render.config import RenderConfig
 
@@ -37,8 +40,13 @@ class Config:
     prior: PriorConfig = PriorConfig()
     neural: NeuralConfig = NeuralConfig()
     drive: DriveConfig = DriveConfig()
+    wav2lip: Wav2LipConfig = Wav2LipConfig()
+    sync: SyncConfig = SyncConfig()
+    expert: ExpertConfig = ExpertConfig()
+    teacher: TeacherConfig = TeacherConfig()
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    commercial_safe: bool = False  # refuse, before any work, what is not known to be so
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 32:

@@ -52,5 +52,9 @@ class ConsentError(MetatalkError):
     """Footage whose actor's consent is not on record, or no longer covers the use."""
 
 
+class TermsError(MetatalkError):
+    """Something whose terms forbid the use that was asked for, or are not known."""
+
+
 class CurvesError(MetatalkError):
     """A file of curves from another program that cannot be read or used."""

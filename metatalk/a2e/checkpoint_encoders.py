@@ -60,7 +60,7 @@ def transformers_encoder(folder: Path, layer: int) -> SpeechEncoder:
             f"a2e.encoder.layer is {layer}, but the model in {folder} has {layers} layers",
             f"give 0 to {layers}, or -1 for the last",
         )
-    terms, digest = _terms(folder), digest_folder(folder)
+    terms, digest = card_terms(folder), digest_folder(folder)
     name = f"{kind} {folder.name} layer {layer % (layers + 1)}"
     if kind == "whisper":
         return _whisper(transformers, model.get_encoder(), layer, name, terms, digest)
@@ -124,7 +124,7 @@ def _layers(model: Any, kind: str) -> int:
     return int(model.config.encoder_layers if kind == "whisper" else model.config.num_hidden_layers)
 
 
-def _terms(folder: Path) -> str:
+def card_terms(folder: Path) -> str:
     """What the model card beside the weights says of its licence."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""

@@ -95,6 +95,24 @@ class KernelConfig:
 
 
 @dataclass(frozen=True)
+class PseudoMixConfig:
+    """How much is learned from pseudo video, where there is some, beside the actor's own clip."""
+
+    begin: float = 0.8  # share of the training windows at first: many voices,
+    end: float = 0.2  # and at last: the actor's own way
+    kernel: float = 0.0  # weight of a pseudo moment in the kernel regression; 0: not remembered
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"a2e.pseudo.{name} is {value}", "Give 0 to 1.")
+
+    def share_at(self, done: float) -> float:
+        """Share of the windows when a part of the training, 0 to 1, is done."""
+        return self.begin + (self.end - self.begin) * min(max(done, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
 class A2EConfig:
     """From speech to the actor's mouth."""
 
@@ -110,6 +128,7 @@ class A2EConfig:
     critic: CriticConfig = field(default_factory=CriticConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     kernel: KernelConfig = field(default_factory=KernelConfig)
+    pseudo: PseudoMixConfig = field(default_factory=PseudoMixConfig)
     activity: ActivityConfig = field(default_factory=ActivityConfig)
     prior: str | None = None  # a file of `metatalk prior train` to start from
     offset_s: float | None = None  # how late the footage's sound comes; none: it is measured

@@ -109,6 +109,7 @@ def join_footage(parts: Sequence[Footage], silence_s: float = _SILENCE_S) -> Foo
         parts[-1].scale,
         parts[-1].lips,
         parts[-1].gap_mm,
+        tuple(float(start) / SAMPLE_RATE for start in starts),
     )
 
 

@@ -24,6 +24,7 @@ class Footage:
     scale: np.ndarray | None = None  # (K,) weight of each coordinate, such as its millimetres
     lips: np.ndarray | None = None  # (3, K) mm of gap, width, protrusion per coordinate
     gap_mm: float = 0.0  # of the lips at the mouth space's mean; 0 where they touch
+    begins_s: tuple[float, ...] = ()  # of several pieces on one clock, the actor's own clip last
 
     def __post_init__(self) -> None:
         check_shape("samples", self.samples, "S")

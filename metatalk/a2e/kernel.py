@@ -185,13 +185,20 @@ def find_axes(heard: Tensor, most: int) -> Tensor:
     return (axes / length.sqrt()).contiguous()
 
 
-def fit_kernel(regression: KernelRegression, sounds: Tensor, targets: Tensor) -> None:
+def fit_kernel(
+    regression: KernelRegression,
+    sounds: Tensor,
+    targets: Tensor,
+    importance: Tensor | None = None,
+) -> None:
     """Solve a regression on the footage's moments.
 
     Args:
         regression: its axes known; its centres, weights, mean and widths are set.
         sounds: (N, S) from `describe`, where the mouth is known.
         targets: (N, K) the mouth there.
+        importance: (N,) above 0, of each moment's error; the most important are remembered
+            first. None: all the same.
 
     Source: Saunders et al. 1998 (ridge regression in dual variables), the mean left free; with
         more moments than centres, Smola & Scholkopf 2000 (subset of regressors).
@@ -199,9 +206,8 @@ def fit_kernel(regression: KernelRegression, sounds: Tensor, targets: Tensor) ->
     config = regression.config
     moments = check_shape("sounds", sounds, "N S")["N"]
     check_shape("targets", targets, "N K", N=moments)
-    kept = torch.from_numpy(np.unique(np.linspace(0, moments - 1, config.centres).round()))
-    kept = kept.long() if moments > config.centres else torch.arange(moments)
-    regression.centres, regression.mean = sounds[kept].clone(), targets.mean(dim=0)
+    kept = _choose_centres(moments, config.centres, importance)
+    regression.centres, regression.mean = sounds[kept].clone(), _mean(targets, importance)
     change = (targets - regression.mean).double()
     answers = 2 if regression.axes.shape[1] else 1
     weights, widths = [], []
@@ -210,7 +216,8 @@ def fit_kernel(regression: KernelRegression, sounds: Tensor, targets: Tensor) ->
         seen, centres = sounds[:, first:], regression.centres[:, first:]
         width = config.width * _median_squared_distance(seen)
         solve = _solve_all if len(kept) == moments else _solve_subset
-        weights.append(solve(seen, centres, change, width, config.ridge).to(sounds.dtype))
+        found = solve(seen, centres, change, width, config.ridge, importance)
+        weights.append(found.to(sounds.dtype))
         widths.append(width)
     regression.weights = torch.stack([weights[0], weights[-1]])
     regression.width = torch.stack([widths[0], widths[-1]])
@@ -252,16 +259,50 @@ def _around(rows: Tensor, offsets: Tensor) -> Tensor:
     return rows[:, :, columns.clamp(0, rows.shape[2] - 1)]
 
 
+def _choose_centres(moments: int, most: int, importance: Tensor | None) -> Tensor:
+    """Numbers of the moments remembered, ascending: evenly, those of most importance first."""
+    if moments <= most:
+        return torch.arange(moments)
+    if importance is None:
+        return _evenly(torch.arange(moments), most)
+    first = torch.nonzero(importance == importance.max())[:, 0]
+    rest = torch.nonzero(importance < importance.max())[:, 0]
+    if len(first) >= most:
+        return _evenly(first, most)
+    return torch.cat([first, _evenly(rest, most - len(first))]).sort().values
+
+
+def _evenly(numbers: Tensor, most: int) -> Tensor:
+    places = np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round())
+    return numbers[torch.from_numpy(places).long()]
+
+
+def _mean(targets: Tensor, importance: Tensor | None) -> Tensor:
+    if importance is None:
+        return targets.mean(dim=0)
+    return (targets * importance[:, None]).sum(dim=0) / importance.sum()
+
+
 def _solve_all(
-    seen: Tensor, centres: Tensor, change: Tensor, width: Tensor, ridge: float
+    seen: Tensor,
+    centres: Tensor,
+    change: Tensor,
+    width: Tensor,
+    ridge: float,
+    importance: Tensor | None,
 ) -> Tensor:
     gram = gaussian_kernel(seen, centres, width).double()
-    gram.diagonal().add_(ridge)
+    gram.diagonal().add_(ridge if importance is None else ridge / importance)
     return torch.linalg.solve(gram, change)
 
 
 def _solve_subset(
-    seen: Tensor, centres: Tensor, change: Tensor, width: Tensor, ridge: float
+    seen: Tensor,
+    centres: Tensor,
+    change: Tensor,
+    width: Tensor,
+    ridge: float,
+    importance: Tensor | None,
 ) -> Tensor:
     """Weights of the centres that fit all moments best, in the kernel's own norm."""
     own = gaussian_kernel(centres, centres, width).double().numpy()
@@ -270,8 +311,11 @@ def _solve_subset(
     for first in range(0, len(seen), _BLOCK):
         likeness = gaussian_kernel(seen[first : first + _BLOCK], centres, width).double().numpy()
         white = scipy.linalg.solve_triangular(root, likeness.T, lower=True, overwrite_b=True)
-        normal += white @ white.T
-        right += white @ change[first : first + _BLOCK].numpy()
+        weighed = white
+        if importance is not None:
+            weighed = white * importance[first : first + _BLOCK].numpy()
+        normal += weighed @ white.T
+        right += weighed @ change[first : first + _BLOCK].numpy()
     weights = scipy.linalg.solve(normal, right, assume_a="pos", overwrite_a=True)
     found = scipy.linalg.solve_triangular(root, weights, lower=True, trans="T")
     return torch.from_numpy(found)

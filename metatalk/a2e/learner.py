@@ -59,6 +59,7 @@ class Learner:
         self.generator = torch.Generator().manual_seed(seed)
         self.dropout_state = torch.Generator().manual_seed(seed + 1).get_state()
         self.step = 0
+        self.most = config.steps_for(float(lesson.known.sum()) / COLUMNS_PER_SECOND)
         self.critic = None
         if is_adversarial(config.network, config):
             inputs, components = self.network.inputs, self.network.components
@@ -109,7 +110,8 @@ class Learner:
         config = self.config
         shape = (config.batch, int(config.window_s * COLUMNS_PER_SECOND) // STRIDE * STRIDE)
         windows = draw_windows(
-            self.lesson, self.usable, shape, config.augment.tempo, self.generator
+            *(self.lesson, self.usable, shape, config.augment.tempo, self.generator),
+            config.pseudo.share_at(self.step / self.most),
         )
         features = self._features(windows)
         made = self.network.each(features)  # (N, B, K, W / 2)

@@ -35,11 +35,12 @@ def prepare_model(
         The model, in evaluation mode; its networks are untrained.
     """
     mean, deviation = measure_heard(lesson.sound.heard[:, usable], ears)
-    stats = measure_stats(lesson.mel[:, usable])
+    own = lesson.own_among(usable)
+    stats = measure_stats(lesson.mel[:, own])
     heard = _rows_beside_mel(lesson.sound, stats, (mean, deviation), ears)[:, usable]
     uses_kernel = config.network == "ours" and config.kernel.share > 0
     axes = find_axes(heard[:, ::STRIDE], config.kernel.axes) if uses_kernel else heard[:, :0]
-    seen = keep_seen(torch.from_numpy(lesson.targets[usable][::STRIDE]))
+    seen = keep_seen(torch.from_numpy(lesson.targets[own][::STRIDE]))
     sizes = (axes.shape[1], 0, len(seen))
     components, prior = lesson.targets.shape[1], ears.prior
     model = MouthModel(components, config, len(mean), sizes, seed, prior).eval()
@@ -48,13 +49,13 @@ def prepare_model(
     model.heard_mean, model.heard_deviation, model.seen = mean, deviation, seen
     model.ears.copy_(torch.tensor(list(ears.fingerprint), dtype=torch.uint8))
     rest = find_rest(
-        lesson.mel, lesson.targets, usable, lesson.speech, config.activity, lesson.opening
+        lesson.mel, lesson.targets, own, lesson.speech, config.activity, lesson.opening
     )
     model.rest.copy_(torch.from_numpy(rest))
     if uses_kernel:
         model.kernel.axes = axes
         with one_thread():
-            _remember(model, lesson, usable)
+            _remember(model, lesson, usable, config.pseudo.kernel)
     return model
 
 
@@ -95,13 +96,16 @@ def _rows_beside_mel(
     return torch.cat(rows)
 
 
-def _remember(model: MouthModel, lesson: Lesson, usable: np.ndarray) -> None:
-    """Fit the kernel regression on the actor's own voice.
+def _remember(model: MouthModel, lesson: Lesson, usable: np.ndarray, pseudo: float) -> None:
+    """Fit the kernel regression on the actor's own voice, and on pseudo video by its weight.
 
     Other voices that say the same words were tried as further moments to remember: the actor's
     own voice was then followed less well, and unheard ones no better.
     """
-    chosen = torch.from_numpy(usable[::STRIDE].copy())
+    own = lesson.own_among(usable)
+    chosen = torch.from_numpy((usable if pseudo > 0 else own)[::STRIDE].copy())
     features = model.normalise(lesson.sound, model.stats)[None]
     mouth = torch.from_numpy(lesson.targets[::STRIDE])[chosen]
-    fit_kernel(model.kernel, model.kernel.describe(features)[0][chosen], mouth)
+    is_own = torch.from_numpy(own[::STRIDE].copy())[chosen]
+    importance = None if bool(is_own.all()) else torch.where(is_own, 1.0, pseudo)
+    fit_kernel(model.kernel, model.kernel.describe(features)[0][chosen], mouth, importance)

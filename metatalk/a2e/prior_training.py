@@ -7,14 +7,12 @@ training that was killed goes on from its checkpoint as if nothing had been.
 from __future__ import annotations
 
 import copy
-import importlib
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -28,7 +26,8 @@ from metatalk.a2e.prior_config import PriorConfig
 from metatalk.a2e.prior_pupils import Pupil, draw_batch, finish_prior, prepare_prior
 from metatalk.a2e.threads import one_thread
 from metatalk.a2e.windows import Lesson, Windows
-from metatalk.errors import FittingError, MissingAssetError
+from metatalk.errors import FittingError
+from metatalk.lipsync.learning.fabric import open_fabric
 
 log = logging.getLogger(__name__)
 
@@ -111,31 +110,9 @@ def train_prior(
 
 
 def _open_fabric(config: PriorConfig, accelerator: str) -> Any:
-    library = _lightning_fabric()
-    if accelerator == "cuda" and torch.cuda.device_count() < config.devices:
-        raise MissingAssetError(
-            f"prior.devices is {config.devices}, but there are {torch.cuda.device_count()} GPUs",
-            "set prior.devices to what is there, or device=cpu",
-        )
-    able = accelerator == "cuda" and torch.cuda.is_bf16_supported()
-    mixed = config.precision == "mixed" or (config.precision == "auto" and able)
-    return library.Fabric(
-        accelerator=accelerator,
-        devices=config.devices,
-        # Spawned, not started anew: the command has clips to fit before that belong to one process.
-        strategy="ddp_spawn" if config.devices > 1 else "auto",
-        precision="bf16-mixed" if mixed else "32-true",
-    )
-
-
-def _lightning_fabric() -> ModuleType:
-    try:
-        return importlib.import_module("lightning_fabric")
-    except ImportError as error:
-        raise MissingAssetError(
-            "Lightning Fabric, which trains a prior, is not installed",
-            "pip install 'metatalk[prior]'",
-        ) from error
+    # Not on a processor: its small matrices gain nothing from bfloat16.
+    auto = accelerator == "cpu" and config.precision == "auto"
+    return open_fabric("prior", config.devices, "full" if auto else config.precision, accelerator)
 
 
 def _train(order: _Order, fabric: Any) -> Checkpoint | None:

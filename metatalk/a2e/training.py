@@ -15,6 +15,7 @@ import torch
 from metatalk.a2e.activity import hear_speech
 from metatalk.a2e.architectures.interface import STRIDE
 from metatalk.a2e.config import A2EConfig
+from metatalk.a2e.even_voices import even_voices, listen_apart
 from metatalk.a2e.features import speech_columns
 from metatalk.a2e.footage import Footage
 from metatalk.a2e.hearing import Ears, open_ears, other_voices
@@ -25,7 +26,7 @@ from metatalk.a2e.predict import predict_steps
 from metatalk.a2e.preparation import prepare_model
 from metatalk.a2e.windows import Lesson, targets_at_columns
 from metatalk.errors import FittingError, MediaError
-from metatalk.lipsync.mel import COLUMNS_PER_SECOND
+from metatalk.lipsync.mel import COLUMNS_PER_SECOND, HOP, SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,8 @@ def make_lesson(
         MissingAssetError: what is to listen cannot be had.
     """
     ears = ears or open_ears(config)
-    own = ears.listen(footage.samples)
+    begins = [round(second * SAMPLE_RATE) for second in footage.begins_s]
+    own = listen_apart(ears, footage.samples, begins)
     if not speech_columns(own.mel).any():
         raise MediaError(
             "the footage's sound track is silent, so there is no speech to learn from",
@@ -170,10 +172,18 @@ def make_lesson(
             f"the footage has {seconds:.1f} s in which a face is seen and sound is heard",
             f"Give at least {LEAST_SECONDS:.0f} s; ten seconds of speech or more serve well.",
         )
-    others = [ears.listen(samples) for samples in other_voices(footage.samples, config, seed)]
+    others = [
+        listen_apart(ears, samples, begins)
+        for samples in other_voices(footage.samples, config, seed)
+    ]
     speech = hear_speech(footage.samples, config.activity)
     opening = None if footage.lips is None else footage.lips[0]
-    return Lesson((own, *others), values, known, speech, opening)
+    takes, is_own = (own, *others), None
+    if len(begins) > 1:
+        starts = [begin // HOP for begin in begins]
+        is_own = np.arange(own.columns) >= starts[-1]
+        takes = tuple(even_voices(take, starts, known, config) for take in takes)
+    return Lesson(takes, values, known, speech, opening, is_own)
 
 
 def _sit_exam(

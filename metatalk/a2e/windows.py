@@ -27,6 +27,7 @@ class Lesson:
     known: np.ndarray  # (M,) bool, columns at which the mouth is known
     speech: np.ndarray | None = None  # (M,) probability that somebody speaks
     opening: np.ndarray | None = None  # (K,) how far each coordinate opens the lips
+    own: np.ndarray | None = None  # (M,) bool, columns of the actor's own clip; None: all are
 
     def __post_init__(self) -> None:
         columns = self.takes[0].columns
@@ -35,6 +36,8 @@ class Lesson:
             check_shape("heard", take.heard, "D M", D=len(self.takes[0].heard))
         check_shape("targets", self.targets, "M K", M=columns)
         check_shape("known", self.known, "M", M=columns)
+        if self.own is not None:
+            check_shape("own", self.own, "M", M=columns)
 
     @property
     def sound(self) -> Sound:
@@ -45,6 +48,10 @@ class Lesson:
     def mel(self) -> np.ndarray:
         """(80, M) mel units of the footage's own sound."""
         return self.sound.mel
+
+    def own_among(self, columns: np.ndarray) -> np.ndarray:
+        """(M,) bool: those of (M,) columns that are the actor's own clip."""
+        return columns if self.own is None else columns & self.own
 
     def known_before(self, second: float) -> np.ndarray:
         """(M,) bool: the known columns that come before a time."""
@@ -104,6 +111,7 @@ def draw_windows(
     shape: tuple[int, int],
     tempo: float,
     generator: torch.Generator,
+    pseudo_share: float = 0.0,
 ) -> Windows:
     """Draw windows of the lesson at random places, speeds and voices.
 
@@ -113,18 +121,19 @@ def draw_windows(
         shape: batch size B and window width W in columns, even.
         tempo: largest relative change of the speed.
         generator: source of the random numbers.
+        pseudo_share: of the windows that come from other pieces than the actor's own clip,
+            where there are any.
 
     Returns:
         The windows.
     """
     batch, width = shape
-    places = np.flatnonzero(usable)
-    pick = torch.randint(len(places), (batch,), generator=generator)
+    chosen = _draw_places(lesson, usable, batch, pseudo_share, generator)
     speed = 1 + tempo * (2 * torch.rand(batch, 1, generator=generator) - 1)
     voice = torch.randint(len(lesson.takes), (batch,), generator=generator)
     # Half of the windows are the actor's own voice, however many others there are.
     voice = voice * (torch.rand(batch, generator=generator) < _OTHER_VOICES).long()
-    centre = torch.as_tensor(places)[pick][:, None]
+    centre = chosen[:, None]
     position = centre + (torch.arange(width) - width // 2) * speed  # (B, W) columns
     takes = [lesson.takes[number] for number in voice.tolist()]
     mel = [_read(take.mel, at[None], SILENCE) for take, at in zip(takes, position, strict=True)]
@@ -135,6 +144,23 @@ def draw_windows(
     inside = (at_steps >= 0) & (at_steps <= len(usable) - 1)
     known = torch.as_tensor(usable)[nearest.clamp(0, len(usable) - 1)] & inside
     return Windows(torch.cat(mel), torch.cat(heard), mouth, known.float())
+
+
+def _draw_places(
+    lesson: Lesson, usable: np.ndarray, batch: int, share: float, generator: torch.Generator
+) -> Tensor:
+    """(B,) columns, so many of them of other pieces than the clip."""
+    places = torch.as_tensor(np.flatnonzero(usable))
+    own = torch.as_tensor(np.flatnonzero(lesson.own_among(usable)))
+    if len(own) in (0, len(places)):
+        return places[torch.randint(len(places), (batch,), generator=generator)]
+    others = torch.as_tensor(np.flatnonzero(usable & ~lesson.own_among(usable)))
+    is_other = torch.rand(batch, generator=generator) < share
+    part = torch.rand(batch, generator=generator)
+    from_own, from_others = (
+        source[(part * len(source)).long().clamp(max=len(source) - 1)] for source in (own, others)
+    )
+    return torch.where(is_other, from_others, from_own)
 
 
 def _read(values: np.ndarray, position: Tensor, outside: float) -> Tensor:

@@ -8,7 +8,19 @@ import os
 # so it stands before all else; the user's own setting wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-from metatalk.cli import export, face_model, fit, live, prior, render  # noqa: F401 (they add their commands)
+from metatalk.cli import (  # noqa: F401 (they add their commands)
+    export,
+    face_model,
+    fit,
+    ledger,
+    lipsync_training,
+    live,
+    prepare,
+    prior,
+    render,
+    sync,
+    wav2lip,
+)
 from metatalk.cli.app import main
 
 __all__ = ["main"]

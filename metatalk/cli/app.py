@@ -24,6 +24,7 @@ from metatalk.cli.options import (
     Preset,
     Prior,
     Rerun,
+    Safe,
     Verbose,
     Words,
     is_stream,
@@ -36,12 +37,18 @@ from metatalk.cli.options import (
     settings,
     with_face,
     with_prior,
+    with_safe,
 )
 from metatalk.config import Config, load_config
 from metatalk.errors import ConfigError, MissingAssetError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.actor import disk_errors_remedied
-from metatalk.workspace.consent import find_consented, footage_entry, read_consent
+from metatalk.workspace.consent import (
+    consent_path,
+    find_consented,
+    footage_entry,
+    read_consent,
+)
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.ledger import Entry, read_ledger, record_footage
 from metatalk.workspace.manifest import Metrics
@@ -103,12 +110,14 @@ def train(
     face: Face = None,
     consent: ConsentFile = None,
     prior: Prior = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
     """Learn the actor in CLIP. Run again to go on; what is done is kept."""
     terminal.set_up_logging(verbose)
-    chosen = settings(preset, config, with_prior(with_face(words, face), prior), actor)
+    more = with_safe(with_prior(with_face(words, face), prior), safe)
+    chosen = settings(preset, config, more, actor)
     train_up_to(clip, actor, chosen, rerun, None, consent, as_json)
 
 
@@ -127,6 +136,7 @@ def stage(
     rerun: Rerun = None,
     face: Face = None,
     consent: ConsentFile = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -134,7 +144,7 @@ def stage(
     terminal.set_up_logging(verbose)
     if name not in STAGE_NAMES:
         raise ConfigError(f"no stage {name!r}", f"stages: {', '.join(STAGE_NAMES)}")
-    chosen = settings(preset, config, with_face(words, face), actor)
+    chosen = settings(preset, config, with_safe(with_face(words, face), safe), actor)
     train_up_to(clip, actor, chosen, rerun, name, consent, as_json)
 
 
@@ -207,6 +217,7 @@ def drive(
     config: ConfigFile = None,
     rerun: Rerun = None,
     face: Face = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -227,7 +238,7 @@ def drive(
         )
         live(
             actor, str(audio), words, output=str(output), target=target, preset=preset,
-            config=config, rerun=rerun, face=face, verbose=verbose, as_json=as_json,
+            config=config, rerun=rerun, face=face, safe=safe, verbose=verbose, as_json=as_json,
         )  # fmt: skip
         return
     require_something_to_say(audio, expression_from, other_person, performer_face)
@@ -240,9 +251,8 @@ def drive(
         )
     more = [f"drive.length={length}"] if length else []
     # Which face it was in the training clip says nothing about another clip.
-    chosen = settings(
-        preset, config, ["landmarks.face=null", *with_face(words, face), *more], actor
-    )
+    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *more]
+    chosen = settings(preset, config, more, actor)
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
         from metatalk.stages.performer import Performer
@@ -358,6 +368,7 @@ def learn_up_to(
             rerun=names(rerun),
             progress_factory=terminal.bars(),
             last=last,
+            footage=entry,
         )
     # Not before: a run that is refused has used no footage.
     with disk_errors_remedied(actor):
@@ -369,7 +380,8 @@ def _footage_entry(clip: Path, actor: Path, consent: Path | None) -> Entry:
     """The ledger's line about the clip; a consent on record is kept, and its lack is said."""
     granted = read_consent(consent) if consent else None
     digest = digest_file(clip)
-    known = None if granted else find_consented(read_ledger(actor), digest)
+    is_given = granted is not None or consent_path(clip).is_file()
+    known = None if is_given else find_consented(read_ledger(actor), digest)
     if known is not None:
         return replace(known, name=clip.name)
     return footage_entry(clip, digest, granted, date.today())

@@ -17,6 +17,7 @@ from rich.table import Table
 import metatalk
 from metatalk.cli.terminal import show_json
 from metatalk.config import Config
+from metatalk.errors import MetatalkError
 from metatalk.fitting.config import FitConfig
 
 # distribution, whether metatalk needs it, what it is for
@@ -56,6 +57,8 @@ _MODELS_ADD = "face models you may have ({names}): metatalk face-model list tell
 _TEACHER_ADDS = (
     "a Wav2Lip teacher for voices unlike the actor's own: pseudo.checkpoint=FILE pseudo.corpus=DIR"
 )
+_RESTRICTED = {"no": " [yellow](not for commercial use)[/]",
+               "unknown": " [yellow](commercial use: terms not known)[/]"}  # fmt: skip
 _PRESENTER = Path(metatalk.__file__).parent / "presenter"
 
 
@@ -69,6 +72,7 @@ class Finding:
     detail: str  # what was found
     adds: str = ""  # what it is for, or would add
     needed: bool = False
+    commercial: str = ""  # "yes", "no" or "unknown", of what has terms that matter
 
 
 def examine(config: Config) -> list[Finding]:
@@ -87,6 +91,7 @@ def examine(config: Config) -> list[Finding]:
         *_face_models(),
         *_footage(),
         *_teachers(config),
+        *_terms(config),
     ]
 
 
@@ -107,7 +112,8 @@ def show_findings(findings: list[Finding], as_json: bool) -> None:
     for finding in findings:
         mark = "[green]yes[/]" if finding.found else "[red]no[/]" if finding.needed else "no"
         first = finding.topic if finding.topic != topic else ""
-        detail = f"{mark} {escape(finding.detail)}".strip()
+        terms = _RESTRICTED.get(finding.commercial, "") if finding.found else ""
+        detail = f"{mark} {escape(finding.detail)}{terms}".strip()
         adds = "" if finding.found else escape(finding.adds)
         table.add_row(first, finding.name, detail, adds)
         topic = finding.topic
@@ -165,12 +171,18 @@ def _face_models() -> Iterator[Finding]:
         detail = f"a library does not load: {error}"
         yield Finding("face models", default, False, detail, adds, needed=True)
         return
+    from metatalk.stages.ingredients import source_of
+    from metatalk.stages.terms import face_model_entry
+
     models = list_face_models(LandmarksConfig())
     for model in models:
         if model.found or model.name == default:
             detail = f"{model.where}; {model.sizes}" if model.found else ""
             needed = model.name == default
-            yield Finding("face models", model.name, model.found, detail, adds, needed)
+            entry = face_model_entry(source_of(model.name), model.terms)
+            yield Finding(
+                *("face models", model.name, model.found, detail, adds, needed, entry.commercial)
+            )
     others = ", ".join(model.name for model in models if not model.found and model.name != default)
     if others:
         yield Finding("face models", "others", False, "", _MODELS_ADD.format(names=others))
@@ -187,3 +199,23 @@ def _teachers(config: Config) -> Iterator[Finding]:
         value = getattr(config.pseudo, name)
         found = value is not None and Path(value).exists()
         yield Finding("teacher", f"pseudo.{name}", found, value or "", _TEACHER_ADDS)
+
+
+def _terms(config: Config) -> Iterator[Finding]:
+    """What training with these settings would take and is not known to be commercially safe."""
+    try:
+        from metatalk.stages.ingredients import training_ingredients
+        from metatalk.stages.terms import restricted
+
+        found = restricted(training_ingredients(config))
+    except (MetatalkError, ImportError, OSError) as error:
+        yield Finding("terms", "settings", False, "", f"cannot be told: {error}")
+        return
+    for entry in found:
+        yield Finding(
+            *("terms", f"{entry.kind} {entry.name}", True, entry.terms),
+            commercial=entry.commercial,
+        )
+    if not found:
+        detail = "all that training takes by these settings, footage aside, is commercially safe"
+        yield Finding("terms", "settings", True, detail, commercial="yes")

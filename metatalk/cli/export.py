@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ import typer
 
 from metatalk.cli import terminal
 from metatalk.cli.app import app
-from metatalk.cli.options import Json, Verbose, require_files
+from metatalk.cli.options import Json, Safe, Verbose, require_files
 from metatalk.errors import ConfigError, MissingAssetError
 
 MESHES = ("obj", "glb")
@@ -62,6 +63,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="The renderer in eight bits: faster, less exact.")
     ] = False,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -70,6 +72,7 @@ def export(
     fit, of_renderer = _tell_apart(places)
     if not fit.exists():
         raise MissingAssetError(f"{fit}: no such folder", "give an actor's folder")
+    _refuse_restricted(fit, of_renderer, target, safe)
     if of_renderer:
         _refuse_idle({"--as": kind, "--fps": fps, "--from": edited, "--head": head,
                       "--target": target})  # fmt: skip
@@ -88,6 +91,27 @@ def export(
         request = ExportRequest(kind, rate, target, edited, moving=head != "still")
         metrics = export_fit(fit, output, request, terminal.bars())
     terminal.show_values(metrics, as_json)
+
+
+def _refuse_restricted(place: Path, of_renderer: bool, target: Path | None, safe: bool) -> None:
+    """Refuse what is restricted, where that is asked for, now or when the actor was made."""
+    if not (safe or _keeps_safe(place)):
+        return
+    from metatalk.stages.export import find_root
+    from metatalk.stages.ingredients import require_safe_actor
+
+    require_safe_actor(place if of_renderer else find_root(place), [target])
+
+
+def _keeps_safe(place: Path) -> bool:
+    """Whether `commercial_safe` is among the settings that an actor was made with."""
+    for folder in (place, place.parent, place.parent.parent):
+        try:
+            made = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return isinstance(made, dict) and made.get("commercial_safe") is True
+    return False
 
 
 def _tell_apart(places: list[Path]) -> tuple[Path, bool]:

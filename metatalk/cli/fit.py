@@ -17,11 +17,13 @@ from metatalk.cli.options import (
     Json,
     Preset,
     Rerun,
+    Safe,
     Verbose,
     Words,
     require_files,
     settings,
     with_face,
+    with_safe,
 )
 
 MOST_LINES = 20  # of doubts that are printed; the report has them all
@@ -51,6 +53,7 @@ def fit(
     rerun: Rerun = None,
     face: Face = None,
     consent: ConsentFile = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -58,7 +61,7 @@ def fit(
     terminal.set_up_logging(verbose)
     require_files(clip)
     folder = actor or Path(f"{clip.stem}.fit")
-    chosen = settings(preset, config, with_face(words, face), folder)
+    chosen = settings(preset, config, with_safe(with_face(words, face), safe), folder)
     metrics = learn_up_to(clip, folder, chosen, rerun, "fit", consent, as_json)
     if not as_json:
         terminal.show_stages(metrics, as_json)

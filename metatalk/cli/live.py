@@ -22,12 +22,14 @@ from metatalk.cli.options import (
     Json,
     Preset,
     Rerun,
+    Safe,
     Verbose,
     Words,
     names,
     require_files,
     settings,
     with_face,
+    with_safe,
 )
 from metatalk.errors import MissingAssetError
 
@@ -72,6 +74,7 @@ def live(
     config: ConfigFile = None,
     rerun: Rerun = None,
     face: Face = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -88,9 +91,12 @@ def live(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
         )
     more = [f"drive.live.late={late}"] if late else []
-    chosen = settings(
-        preset, config, ["landmarks.face=null", *with_face(words, face), *more], actor
-    )
+    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *more]
+    chosen = settings(preset, config, more, actor)
+    if chosen.commercial_safe:
+        from metatalk.stages.ingredients import require_safe_actor
+
+        require_safe_actor(actor, [target])
     is_piped = output == STREAM
     with terminal.stdout_kept_clean(as_json or is_piped), stopped_by_signals() as stop:
         from metatalk.stages.live import drive_live

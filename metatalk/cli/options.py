@@ -46,6 +46,13 @@ Prior = Annotated[
         metavar="FILE",
     ),
 ]  # fmt: skip
+Safe = Annotated[
+    bool,
+    typer.Option(
+        "--commercial-safe",
+        help="Refuse, before any work, what is not known to allow commercial use.",
+    ),
+]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log what is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
 
@@ -104,6 +111,11 @@ def with_prior(words: Sequence[str] | None, prior: Path | None) -> list[str]:
     """The words, and after them the prior that `--prior` names."""
     named = [f"a2e.prior={json.dumps(str(prior))}"] if prior is not None else []
     return [*(words or []), *named]
+
+
+def with_safe(words: Sequence[str] | None, safe: bool) -> list[str]:
+    """The words, and after them what `--commercial-safe` sets; without it they decide."""
+    return [*(words or []), *(["commercial_safe=true"] if safe else [])]
 
 
 def names(given: Sequence[str] | None) -> frozenset[str]:

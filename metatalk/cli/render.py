@@ -17,11 +17,13 @@ from metatalk.cli.options import (
     Json,
     Preset,
     Rerun,
+    Safe,
     Verbose,
     Words,
     require_files,
     settings,
     with_face,
+    with_safe,
 )
 from metatalk.config import Config
 from metatalk.errors import ConfigError
@@ -80,6 +82,7 @@ def render(
     rerun: Rerun = None,
     face: Face = None,
     consent: ConsentFile = None,
+    safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +96,9 @@ def render(
     given = {part: path for part, path in parts.items() if path is not None}
     is_clip = source.is_file() and source.suffix.lower() != _COEFFICIENTS
     home = _home(source, actor, is_clip)
-    chosen = settings(preset, config, with_face(words, face), home)
+    chosen = settings(preset, config, with_safe(with_face(words, face), safe), home)
+    if chosen.commercial_safe and not is_clip:
+        _refuse_restricted([home, *given.values()], footage)
     if output is None and not is_clip:
         raise ConfigError("nowhere to draw to", "give -o OUT.mp4, or -o FOLDER for stills")
     if not is_clip:
@@ -123,6 +128,17 @@ def _refuse_idle(words: list[str] | None, options: Mapping[str, object]) -> None
             f"{', '.join(idle)}: for fitting a clip, and nothing is fitted here",
             "leave it out, or fit: metatalk render CLIP --actor DIR",
         )
+
+
+def _refuse_restricted(places: list[Path], footage: Path | None) -> None:
+    """Refuse fits whose ledger, or footage whose consent, does not allow commercial use."""
+    from metatalk.stages.ingredients import require_safe_actor
+
+    for place in dict.fromkeys(places):
+        inside = (place, place / "fit" / "coefficients.npz", place / "coefficients.npz")
+        file = next((path for path in inside if path.is_file()), place)
+        root = file.parent.parent if file.parent.name == "fit" else place
+        require_safe_actor(root, [footage] if footage else [])
 
 
 def _home(source: Path, actor: Path | None, is_clip: bool) -> Path:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metatalk.errors import FittingError
 from metatalk.fitting.config import FitConfig
-from metatalk.fitting.geometry import fit_geometry
+from metatalk.fitting.geometry import fit_track, prepare_clip
+from metatalk.fitting.residuals import Unknowns
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.detector import Detector
-from metatalk.landmarks.track import track_landmarks
+from metatalk.landmarks.track import LandmarkTrack, track_landmarks
 from metatalk.morphable.model import MorphableModel
 from metatalk.shapes import check_shape
 
@@ -53,11 +55,17 @@ class Utterance:
 
 @dataclass(frozen=True, eq=False)
 class Observer:
-    """Who watches: a known actor before a camera, and the settings to look with."""
+    """Who watches: a known actor before the camera that filmed the clip, and how to look.
+
+    Expression and pose alone are unknown. They are read off landmarks: colours are not asked, so
+    the actor's texture does not enter. Holding the pose that the clip's fit found was tried, for
+    a teacher that leaves the head alone: errors and jitter were larger by a hundredth or two.
+    """
 
     model: MorphableModel
     identity: Tensor  # (I,) the actor's, held fixed
-    size: tuple[int, int]  # width and height in pixels
+    size: tuple[int, int]  # width and height of the clip's picture, pixels
+    focal_px: float  # of the clip's camera, held fixed
     rate: float  # frames a second
     landmarks: LandmarksConfig
     fit: FitConfig
@@ -69,6 +77,7 @@ class Observer:
         samples: np.ndarray,
         frame_seconds: np.ndarray,
         report: Callable[[int], None] = lambda frame: None,
+        to_clip: Callable[[np.ndarray], np.ndarray] = lambda points: points,
     ) -> Utterance:
         """Fit the actor to the pictures of one sentence.
 
@@ -77,6 +86,8 @@ class Observer:
             samples: (S,) the sentence at 16 kHz.
             frame_seconds: (T,) when each picture is shown.
             report: told how many pictures have been looked at.
+            to_clip: takes (T, L, 3) landmarks in these pictures to pixels of the clip's, where
+                these show a part of them or are smaller.
 
         Returns:
             The utterance; without any face where none was found.
@@ -84,19 +95,29 @@ class Observer:
         whole = replace(self.landmarks, cut_sensitivity=0.0)  # a sentence is one shot
         self.detector.reset()
         try:
-            track = track_landmarks(
+            seen = track_landmarks(
                 pictures, self.rate, whole, lambda done, *_: report(done), self.detector
             )
-            found = fit_geometry(self.model, track, *self.size, self.rate, self.fit, self.identity)
+            track = replace(seen, points=to_clip(seen.points))
+            expression, error_mm = self._fit(track)
         except FittingError:
             return _faceless(samples, frame_seconds, self.model.expression_basis.shape[0])
-        return Utterance(
-            samples,
-            frame_seconds,
-            found.expression.numpy(),
-            np.isfinite(found.error_mm.numpy()),
-            found.error_mm.numpy(),
+        errors = error_mm.numpy()
+        return Utterance(samples, frame_seconds, expression.numpy(), np.isfinite(errors), errors)
+
+    def _fit(self, track: LandmarkTrack) -> tuple[Tensor, Tensor]:
+        """(T, E) expressions and (T,) errors, by the clip's own camera."""
+        clip = prepare_clip(self.model, track, self.size, self.rate, self.fit, known=True)
+        none = self.identity.new_zeros(0, 3)
+        shared = Unknowns(  # of no frames: identity and focal length are what counts
+            self.identity,
+            torch.as_tensor(self.focal_px, dtype=self.identity.dtype),
+            self.identity.new_zeros(0, len(self.model.expression_basis)),
+            self.identity.new_zeros(0, 3, 3),
+            none,
         )
+        found = fit_track(clip, shared)
+        return found.expression, found.error_mm
 
 
 def _faceless(samples: np.ndarray, frame_seconds: np.ndarray, units: int) -> Utterance:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Size: TypeAlias = int | tuple[int, int]
 
@@ -39,6 +40,21 @@ class ConvBlock(nn.Module):
         """Map (B, C_in, H, W) to (B, C_out, H', W')."""
         out = self.conv_block(values)
         return self.activation(out + values if self.residual else out)
+
+    def fold_norm(self) -> None:
+        """Make the batch norm's last statistics a part of the convolution, for good.
+
+        The block then computes what it did in evaluation mode, in one pass less; its state-dict
+        keys are no longer the official ones.
+        """
+        if len(self.conv_block) < 2:
+            return
+        convolution, norm = self.conv_block
+        assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        turned = isinstance(convolution, nn.ConvTranspose2d)
+        folded: nn.Module = fuse_conv_bn_eval(convolution, norm, transpose=turned)
+        self.conv_block = nn.Sequential(folded)
 
 
 def conv(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from metatalk.landmarks.track import LandmarkTrack
 from metatalk.lipsync.wav2lip import FACE_PX
 from metatalk.shapes import check_shape
 
+Box: TypeAlias = Sequence[float] | np.ndarray  # left, top, right, bottom, pixels
 _FOREHEAD = 1.15  # eyes to the box's top, in eye-to-nose distances: about the hairline
 _EDGE_FADE = 0.12  # of the crop: how wide a redrawn face fades out at its edges
 _LOWER_HALF = (0.42, 0.52)  # of the crop's height: where the redrawn half fades in
@@ -43,7 +45,7 @@ def face_boxes(
     return boxes
 
 
-def crop_face(picture: np.ndarray, box: Sequence[float]) -> np.ndarray:
+def crop_face(picture: np.ndarray, box: Box) -> np.ndarray:
     """Cut a face out of a picture at the generator's size.
 
     Args:
@@ -53,17 +55,35 @@ def crop_face(picture: np.ndarray, box: Sequence[float]) -> np.ndarray:
     Returns:
         (96, 96, 3) uint8 in the picture's channel order.
     """
-    left, top, right, bottom = _whole_pixels(box)
+    return shrink_face(cut_box(picture, box))
+
+
+def cut_box(picture: np.ndarray, box: Box) -> np.ndarray:
+    """Cut a box out of a picture as it is.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        box: left, top, right, bottom, pixels; where it leaves the picture, the edge is repeated.
+
+    Returns:
+        (h, w, 3) uint8, as large as `whole_pixels` says; a view where the box lies inside.
+    """
+    left, top, right, bottom = whole_pixels(box)
     rows = np.clip(np.arange(top, bottom), 0, picture.shape[0] - 1)
     columns = np.clip(np.arange(left, right), 0, picture.shape[1] - 1)
     cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     if cut.shape[:2] != (len(rows), len(columns)):
         cut = picture[rows[:, None], columns]
+    return cut
+
+
+def shrink_face(cut: np.ndarray) -> np.ndarray:
+    """Bring a face of any size, as `cut_box` cuts it, to the generator's (96, 96, 3)."""
     shrinks = max(cut.shape[:2]) > FACE_PX
     return cv2.resize(cut, (FACE_PX, FACE_PX), interpolation=_interpolation(shrinks))
 
 
-def paste_face(picture: np.ndarray, face: np.ndarray, box: Sequence[float]) -> np.ndarray:
+def paste_face(picture: np.ndarray, face: np.ndarray, box: Box) -> np.ndarray:
     """Blend a redrawn face into its picture: the lower half, fading out at the edges.
 
     Args:
@@ -75,7 +95,7 @@ def paste_face(picture: np.ndarray, face: np.ndarray, box: Sequence[float]) -> n
         (H, W, 3) uint8, a new picture; outside the box it is unchanged.
     """
     check_shape("face", face, f"{FACE_PX} {FACE_PX} 3")
-    left, top, right, bottom = _whole_pixels(box)
+    left, top, right, bottom = whole_pixels(box)
     size = (right - left, bottom - top)
     drawn = cv2.resize(face, size, interpolation=_interpolation(shrinks=max(size) < FACE_PX))
     alpha = cv2.resize(_blend_mask(), size, interpolation=cv2.INTER_LINEAR)[..., None]
@@ -91,6 +111,13 @@ def paste_face(picture: np.ndarray, face: np.ndarray, box: Sequence[float]) -> n
     return out
 
 
+def whole_pixels(box: Box) -> tuple[int, int, int, int]:
+    """Round a box to whole pixels, at least one wide and high."""
+    left, top = round(float(box[0])), round(float(box[1]))
+    right, bottom = round(float(box[2])), round(float(box[3]))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
 def _raw_boxes(track: LandmarkTrack, margin: float) -> np.ndarray:
     groups, points = point_groups(track.layout), track.points[track.has_face]
     eyes_y = points[:, list(groups.eyes), 1].mean(axis=1)
@@ -102,12 +129,6 @@ def _raw_boxes(track: LandmarkTrack, margin: float) -> np.ndarray:
     bottom += margin * (bottom - top)
     outline_x = points[:, list(groups.oval), 0]
     return np.stack([outline_x.min(axis=1), top, outline_x.max(axis=1), bottom], axis=1)
-
-
-def _whole_pixels(box: Sequence[float]) -> tuple[int, int, int, int]:
-    left, top = round(float(box[0])), round(float(box[1]))
-    right, bottom = round(float(box[2])), round(float(box[3]))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _interpolation(shrinks: bool) -> int:

@@ -1,14 +1,12 @@
 """Pseudo video: a universal lip-sync teacher shows the actor speaking in many voices.
 
-The stage that uses this plans once over the clip, keeps a few reference faces, and then, for
-every sentence of the corpus, streams pictures of the actor saying it into a landmark tracker:
+The stage that uses this plans once over the clip, keeps a small copy of the stretches that will
+speak, and then, for every sentence of the corpus, streams pictures of the actor saying it into a
+landmark tracker:
 
-    plan = plan_footage(track, rate, config)
-    faces = gather_faces(pictures of plan.frames, plan)
-    for sentence in choose_sentences(durations, config):
-        chunks = mel_chunks(mel, chunk_starts(frames, rate, mel.shape[1]))
-        order = forth_and_back(len(plan.frames), frames)
-        shown = speak(pictures of plan.frames[order], order, plan, faces, chunks, teacher)
+    stretches = plan_footage(track, rate, config)
+    scene = Scene(pictures, boxes, references, forth_and_back(...), rate, samples)
+    for picture in teacher.show(scene): ...
 
 Only expression is read off the result, so the teacher's 96x96 face is enough (Zhang et al.,
 MetaTalk, ICASSP 2022).
@@ -17,41 +15,68 @@ MetaTalk, ICASSP 2022).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from metatalk.errors import FittingError, MissingAssetError, ShapeError
-from metatalk.landmarks.points import point_groups
+from metatalk.errors import FittingError
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.lipsync.config import PseudoConfig
-from metatalk.lipsync.faces import crop_face, face_boxes, paste_face
-from metatalk.lipsync.wav2lip import Teacher
+from metatalk.lipsync.faces import face_boxes
+from metatalk.lipsync.references import choose_references
 from metatalk.shapes import check_shape
 
 _log = logging.getLogger(__name__)
 
-SPEECH_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".mp4", ".mov", ".mkv", ".webm"}
-)
-_CLOSED_SHARE = 0.25  # of the frames, those with the smallest lip gap, may serve as references
+_SPACE = 0.5  # around the face, in its box's sides: what a tracker or a strange teacher needs
+_FACE_PX = 192  # height that a face is shown at, twice what Wav2Lip draws
+_LONGER_SIDE_PX = 480
 
 
 @dataclass(frozen=True, eq=False)
-class Footage:
-    """The stretch of the clip that the teacher works on: the longest one with a face."""
+class Stretch:
+    """Consecutive frames of one shot, all with a face."""
 
-    frames: np.ndarray  # (N,) int64 numbers of the clip's frames, consecutive
-    boxes: np.ndarray  # (N, 4) float32 left, top, right, bottom, pixels
+    frames: np.ndarray  # (N,) int64 numbers of the clip's frames
+    boxes: np.ndarray  # (N, 4) float32 left, top, right, bottom, pixels of the clip
     references: np.ndarray  # (N,) int64, for each frame the place in `frames` of its reference
 
     def __post_init__(self) -> None:
         size = check_shape("frames", self.frames, "N")
         check_shape("boxes", self.boxes, "N 4", **size)
         check_shape("references", self.references, "N", **size)
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the clip's picture, shown smaller: how pixels of the two go together."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    width: int  # of what is shown, even
+    height: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels shown for a pixel of the clip, across and down."""
+        return self.width / (self.right - self.left), self.height / (self.bottom - self.top)
+
+    def boxes_inside(self, boxes: np.ndarray) -> np.ndarray:
+        """(N, 4) left, top, right, bottom of the clip -> the same in the view."""
+        across, down = self.scale
+        corner = np.array([self.left, self.top, self.left, self.top])
+        inside: np.ndarray = (boxes - corner) * np.array([across, down, across, down])
+        return inside.astype(np.float32)
+
+    def points_outside(self, points: np.ndarray) -> np.ndarray:
+        """(..., 3) landmarks in the view -> in the clip's picture; depth grows with the width."""
+        across, down = self.scale
+        corner = np.array([self.left, self.top, 0.0])
+        outside: np.ndarray = points / np.array([across, down, across]) + corner
+        return outside.astype(np.float32)
 
 
 def missing_teacher(config: PseudoConfig) -> str | None:
@@ -61,10 +86,10 @@ def missing_teacher(config: PseudoConfig) -> str | None:
         config: the stage's section.
 
     Returns:
-        The line, or None where checkpoint and corpus are given.
+        The line, or None where a teacher and a corpus are given.
     """
-    names = ("checkpoint", "corpus")
-    absent = [f"pseudo.{name}" for name in names if not getattr(config, name)]
+    absent = [] if config.checkpoint or config.command else ["pseudo.checkpoint"]
+    absent += [] if config.corpus else ["pseudo.corpus"]
     if not absent:
         return None
     return (
@@ -73,59 +98,51 @@ def missing_teacher(config: PseudoConfig) -> str | None:
     )
 
 
-def find_speech(corpus: Path) -> list[Path]:
-    """List the recordings of a corpus: LRS2 or LibriSpeech layout, or any tree of folders.
+def order_evenly(speakers: Sequence[str]) -> list[int]:
+    """Order recordings so that any first part of them has as many voices as it can.
 
     Args:
-        corpus: folder that is searched, subfolders included.
+        speakers: of each recording.
 
     Returns:
-        Paths of sound and video files in a fixed order.
-
-    Raises:
-        MissingAssetError: the folder is not there, or holds no recording.
+        Numbers of the recordings: one of each speaker, then another of each, and so on; the
+        speakers, and what each says, taken evenly over the corpus.
     """
-    if not corpus.is_dir():
-        raise MissingAssetError(f"there is no speech folder {corpus}", "correct pseudo.corpus")
-    found = sorted(path for path in corpus.rglob("*") if path.suffix.lower() in SPEECH_SUFFIXES)
-    if not found:
-        raise MissingAssetError(
-            f"no recording lies in {corpus}",
-            f"pseudo.corpus takes a folder of {', '.join(sorted(SPEECH_SUFFIXES))} files",
-        )
-    return found
+    said: dict[str, list[int]] = {}
+    for number, speaker in enumerate(speakers):
+        said.setdefault(speaker, []).append(number)
+    queues = [_spread(numbers) for numbers in said.values()]
+    turns = [queues[place] for place in _spread(list(range(len(queues))))]
+    longest = max((len(queue) for queue in turns), default=0)
+    return [queue[turn] for turn in range(longest) for queue in turns if turn < len(queue)]
 
 
-def choose_sentences(durations_s: Sequence[float], config: PseudoConfig) -> list[int]:
-    """Choose recordings of a useful length, as many as fit into the time allowed.
-
-    They are taken evenly over the corpus, which lies in the order of its speakers, so that
-    a small budget still holds many voices.
+def choose_sentences(durations_s: Iterable[float], config: PseudoConfig) -> list[int]:
+    """Take recordings of a useful length, as many as fit into the time allowed.
 
     Args:
-        durations_s: of each recording, seconds.
+        durations_s: of each recording, seconds; asked for no further than is needed.
         config: limits.
 
     Returns:
-        Numbers of the chosen recordings, ascending.
+        Numbers of those taken, ascending.
     """
-    fits = [
-        number
-        for number, seconds in enumerate(durations_s)
-        if config.min_sentence_s <= seconds <= config.max_sentence_s
-    ]
     chosen: list[int] = []
     left_s = config.max_minutes * 60
-    for number in _spread(fits):
-        if durations_s[number] <= left_s:
+    for number, seconds in enumerate(durations_s):
+        if config.min_sentence_s <= seconds <= min(config.max_sentence_s, left_s):
             chosen.append(number)
-            left_s -= durations_s[number]
-    _log.info("pseudo video: %d of %d recordings are used", len(chosen), len(durations_s))
-    return sorted(chosen)
+            left_s -= seconds
+        if left_s < config.min_sentence_s:
+            break
+    return chosen
 
 
-def plan_footage(track: LandmarkTrack, rate: float, config: PseudoConfig) -> Footage:
-    """Choose the stretch of the clip that speaks, its face boxes and its reference frames.
+def plan_footage(track: LandmarkTrack, rate: float, config: PseudoConfig) -> list[Stretch]:
+    """Choose the stretches of the clip that speak, their face boxes and reference frames.
+
+    Several stretches hold the head in more ways than one. The longest come first; what is more
+    than `footage_s` is left out.
 
     Args:
         track: landmarks of the clip.
@@ -133,65 +150,56 @@ def plan_footage(track: LandmarkTrack, rate: float, config: PseudoConfig) -> Foo
         config: the stage's section.
 
     Returns:
-        The plan.
+        At least one stretch.
 
     Raises:
         FittingError: no frame has a face.
     """
-    runs = track.runs()
+    runs = sorted(track.runs(), key=lambda run: run[0] - run[1])
     if not runs:
         raise FittingError(
             f"none of the clip's {len(track)} frames has a face for the teacher",
             "use footage that shows the actor's face",
         )
-    first, end = max(runs, key=lambda run: run[1] - run[0])
-    boxes = face_boxes(track, config.box_smooth_s * rate, config.face_margin)[first:end]
-    if config.reference == "same":
+    boxes = face_boxes(track, config.box_smooth_s * rate, config.face_margin)
+    stretches: list[Stretch] = []
+    least, left = round(config.min_stretch_s * rate), max(2, round(config.footage_s * rate))
+    for first, end in runs:
+        end = min(end, first + left)
+        if stretches and end - first < least:
+            break
         references = np.arange(end - first)
-    else:
-        references = choose_references(track.points[first:end], track.layout, config.reference_pool)
-    return Footage(np.arange(first, end), boxes, references)
+        if config.reference == "closed":
+            points = track.points[first:end]
+            references = choose_references(points, track.layout, config.reference_pool)
+        stretches.append(Stretch(np.arange(first, end), boxes[first:end], references))
+        left -= end - first
+    return stretches
 
 
-def choose_references(points: np.ndarray, layout: str, pool: int) -> np.ndarray:
-    """Give each frame a closed-mouth reference in which the head is held most alike.
-
-    A reference that shows the mouth of the moment tells the teacher the answer of the actor's
-    own words; a closed mouth tells nothing.
-
-    Args:
-        points: (N, L, 2 or 3) landmarks of consecutive frames, pixels.
-        layout: name of the landmark layout.
-        pool: how many references there are at most.
-
-    Returns:
-        (N,) int64, the number of each frame's reference.
-    """
-    upper, lower = point_groups(layout).lip_gap
-    gap = np.linalg.norm(points[:, upper, :2] - points[:, lower, :2], axis=1)
-    closed = np.argsort(gap, kind="stable")[: max(1, int(len(gap) * _CLOSED_SHARE))]
-    closed = np.sort(closed)[:: max(1, -(-len(closed) // pool))]
-    pose = _head_turn(points, layout)  # (N, 2)
-    apart = np.linalg.norm(pose[:, None] - pose[None, closed], axis=2)  # (N, pool)
-    return closed[apart.argmin(axis=1)].astype(np.int64)
-
-
-def gather_faces(pictures: Iterable[np.ndarray], plan: Footage) -> dict[int, np.ndarray]:
-    """Keep the reference faces of one pass over the footage.
+def plan_view(stretch: Stretch, size: tuple[int, int]) -> View:
+    """Choose the part of the picture that holds the face throughout, and how small it is shown.
 
     Args:
-        pictures: (H, W, 3) uint8 RGB of the frames `plan.frames`, in order.
-        plan: from `plan_footage`.
+        stretch: frames and face boxes.
+        size: width and height of the clip's pictures.
 
     Returns:
-        (96, 96, 3) uint8 RGB by place in `plan.frames`.
+        The view.
     """
-    wanted = set(plan.references.tolist())
-    return {
-        place: crop_face(picture, plan.boxes[place])
-        for place, picture in enumerate(pictures)
-        if place in wanted
-    }
+    left, top = stretch.boxes[:, :2].min(axis=0)
+    right, bottom = stretch.boxes[:, 2:].max(axis=0)
+    wide, high = np.median(stretch.boxes[:, 2:] - stretch.boxes[:, :2], axis=0)
+    edges = (
+        max(int(left - _SPACE * wide), 0),
+        max(int(top - _SPACE * high), 0),
+        min(int(np.ceil(right + _SPACE * wide)), size[0]),
+        min(int(np.ceil(bottom + _SPACE * high)), size[1]),
+    )
+    across, down = max(edges[2] - edges[0], 2), max(edges[3] - edges[1], 2)
+    scale = min(1.0, _FACE_PX / float(high), _LONGER_SIDE_PX / max(across, down))
+    even = lambda side: max(2, 2 * round(side * scale / 2))  # noqa: E731  # for 4:2:0 video
+    return View(edges[0], edges[1], edges[0] + across, edges[1] + down, even(across), even(down))
 
 
 def forth_and_back(length: int, count: int, start: int = 0) -> np.ndarray:
@@ -211,60 +219,6 @@ def forth_and_back(length: int, count: int, start: int = 0) -> np.ndarray:
     period = max(2 * (length - 1), 1)
     place = (np.arange(count, dtype=np.int64) + start) % period
     return np.minimum(place, period - place) if length > 1 else np.zeros(count, np.int64)
-
-
-def speak(
-    pictures: Iterable[np.ndarray],
-    order: np.ndarray,
-    plan: Footage,
-    faces: Mapping[int, np.ndarray],
-    chunks: np.ndarray,
-    teacher: Teacher,
-) -> Iterator[np.ndarray]:
-    """Show the actor saying something, picture by picture.
-
-    Args:
-        pictures: (H, W, 3) uint8 RGB of the frames `plan.frames[order]`.
-        order: (N,) places in the plan, one for each picture.
-        plan: from `plan_footage`.
-        faces: from `gather_faces`; not used for places that are their own reference.
-        chunks: (N, 80, 16) mel of each picture.
-        teacher: who redraws the faces; as many pictures as its batch are held at a time.
-
-    Yields:
-        (H, W, 3) uint8 RGB, one for each picture.
-
-    Raises:
-        ShapeError: order and chunks differ in length, or pictures are missing.
-    """
-    check_shape("chunks", chunks, "N 80 16", N=len(order))
-    stream = iter(pictures)
-    for first in range(0, len(order), teacher.batch):
-        places = order[first : first + teacher.batch]
-        group = list(islice(stream, len(places)))
-        if len(group) < len(places):
-            raise ShapeError(f"{first + len(group)} pictures for {len(order)} places")
-        targets = np.stack(
-            [crop_face(p, plan.boxes[at]) for p, at in zip(group, places, strict=True)]
-        )
-        references = np.stack(
-            [
-                target if plan.references[at] == at else faces[int(plan.references[at])]
-                for target, at in zip(targets, places, strict=True)
-            ]
-        )
-        drawn = teacher.redraw(targets, references, chunks[first : first + len(places)])
-        for picture, face, at in zip(group, drawn, places, strict=True):
-            yield paste_face(picture, face, plan.boxes[at])
-
-
-def _head_turn(points: np.ndarray, layout: str) -> np.ndarray:
-    """(N, 2): how far the nose lies sideways and below the eyes, in widths of the face."""
-    groups = point_groups(layout)
-    eyes = points[:, list(groups.eyes), :2].mean(axis=1)
-    nose = points[:, list(groups.nose_base), :2].mean(axis=1)
-    width = np.ptp(points[:, list(groups.oval), 0], axis=1)
-    return (nose - eyes) / np.maximum(width, 1.0)[:, None]
 
 
 def _spread(numbers: Sequence[int]) -> list[int]:

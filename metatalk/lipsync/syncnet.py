@@ -1,22 +1,16 @@
-"""The judges of lip sync: Wav2Lip's colour expert, SyncNet v2, and the figures made from it."""
+"""The networks that judge lip sync: Wav2Lip's colour expert and SyncNet v2."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metatalk.errors import MediaError
 from metatalk.lipsync.blocks import conv, residual
 from metatalk.shapes import check_shape
 
 WINDOW_FRAMES = 5  # video frames both judges look at
-MAX_SHIFT = 15  # frames either way that are tried
-MFCC_PER_FRAME = 4  # 100 Hz of MFCC at 25 frames a second
-MIN_WINDOWS = 2 * 25 - WINDOW_FRAMES + 1  # two seconds: below it the zero padding decides
+MFCC_COLUMNS = 20  # of a window of sound, at 100 Hz
+MFCC_PER_FRAME = 4  # columns at 25 frames a second
 
 
 class ColourExpert(nn.Module):
@@ -67,11 +61,18 @@ class ColourExpert(nn.Module):
         Raises:
             ShapeError: an input has another shape.
         """
-        batch = check_shape("mel", mel, "B 1 80 16")["B"]
-        check_shape("faces", faces, "B 15 48 96", B=batch)
-        sound = self.audio_encoder(mel).flatten(1)
-        lips = self.face_encoder(faces).flatten(1)
-        return functional.normalize(sound), functional.normalize(lips)
+        check_shape("faces", faces, "B 15 48 96", B=len(mel))
+        return self.embed_sound(mel), self.embed_lips(faces)
+
+    def embed_sound(self, mel: Tensor) -> Tensor:
+        """Embed (B, 1, 80, 16) windows of Wav2Lip's mel as (B, 512) of length one."""
+        check_shape("mel", mel, "B 1 80 16")
+        return functional.normalize(self.audio_encoder(mel).flatten(1))
+
+    def embed_lips(self, faces: Tensor) -> Tensor:
+        """Embed (B, 15, 48, 96) lower halves, BGR in [0, 1], as (B, 512) of length one."""
+        check_shape("faces", faces, "B 15 48 96")
+        return functional.normalize(self.face_encoder(faces).flatten(1))
 
 
 class SyncNet(nn.Module):
@@ -110,7 +111,7 @@ class SyncNet(nn.Module):
 
     def embed_sound(self, mfcc: Tensor) -> Tensor:
         """Embed (B, 1, 13, 20) MFCC windows of 200 ms as (B, 1024)."""
-        check_shape("mfcc", mfcc, "B 1 13 20")
+        check_shape("mfcc", mfcc, f"B 1 13 {MFCC_COLUMNS}")
         return self.netfcaud(self.netcnnaud(mfcc).flatten(1))
 
     def embed_lips(self, windows: Tensor) -> Tensor:
@@ -126,49 +127,3 @@ def _normed(convolution: nn.Conv2d | nn.Conv3d) -> tuple[nn.Module, nn.Module, n
 
 def _head() -> nn.Sequential:
     return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024))
-
-
-@dataclass(frozen=True)
-class SyncFigures:
-    """How well lips and sound fit, as the field reports it."""
-
-    distance: float  # LSE-D: mean distance at the best shift; lower is better
-    confidence: float  # LSE-C: median less minimum over the shifts; higher is better
-    offset_frames: int  # positive when the sound leads the picture
-
-
-def sync_figures(lips: Tensor, sound: Tensor, min_windows: int = MIN_WINDOWS) -> SyncFigures:
-    """Compute LSE-D, LSE-C and the offset from SyncNet embeddings.
-
-    Args:
-        lips: (T, N) embeddings of the windows that start at frames 0, 1, ...
-        sound: (T, N) embeddings of the sound at the same times (every fourth MFCC column).
-        min_windows: fewest windows for a verdict.
-
-    Returns:
-        The three figures.
-
-    Raises:
-        ShapeError: the embeddings do not pair up.
-        MediaError: the clip is too short for a verdict.
-
-    Source: Chung & Zisserman 2016, as in the evaluation of `syncnet_v2.model`.
-    """
-    size = check_shape("lips", lips, "T N")
-    check_shape("sound", sound, "T N", **size)
-    if size["T"] < min_windows:
-        raise MediaError(
-            f"{size['T']} windows of {WINDOW_FRAMES} frames are too few to judge sync",
-            f"give at least {min_windows + WINDOW_FRAMES - 1} frames (two seconds) of speech",
-        )
-    padded = functional.pad(sound, (0, 0, MAX_SHIFT, MAX_SHIFT))
-    means = [
-        torch.linalg.vector_norm(lips - padded[shift : shift + size["T"]], dim=1).mean().item()
-        for shift in range(2 * MAX_SHIFT + 1)
-    ]
-    best = int(np.argmin(means))
-    return SyncFigures(
-        distance=means[best],
-        confidence=float(np.median(means)) - means[best],
-        offset_frames=MAX_SHIFT - best,
-    )

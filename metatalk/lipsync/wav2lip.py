@@ -7,17 +7,20 @@ official ones, so official weights load.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from metatalk.lipsync.blocks import bare, conv, residual, stages, unpool
+from metatalk.lipsync.blocks import ConvBlock, bare, conv, residual, stages, unpool
 from metatalk.lipsync.mel import BANDS, CHUNK_COLUMNS
 from metatalk.shapes import check_shape
 
+Blocks = TypeVar("Blocks", bound=nn.Module)
 FACE_PX = 96  # height and width of every face the generator sees
 
 
@@ -125,12 +128,56 @@ class QualityDiscriminator(nn.Module):
         return self.binary_pred(features).flatten(1)
 
 
+class LowerFaceGenerator(nn.Module):
+    """The generator in its fastest form, which draws only the part of the face that is used.
+
+    Batch norms are folded into the convolutions before them. The decoder's last levels, which
+    take three quarters of the time, work on the lower rows alone: a row of the picture looks
+    only a few rows up at each level, so rows far above the mask need not be drawn.
+
+    Args:
+        generator: with its weights; it is left as it is.
+    """
+
+    def __init__(self, generator: Wav2Lip) -> None:
+        super().__init__()
+        self.face_encoder_blocks = _folded(generator.face_encoder_blocks)
+        self.audio_encoder = _folded(generator.audio_encoder)
+        self.face_decoder_blocks = _folded(generator.face_decoder_blocks)
+        self.output_block = _folded(generator.output_block)
+
+    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
+        """Redraw the lower part of faces; inputs as of `Wav2Lip`.
+
+        Returns:
+            (B, 3, 57, 96) BGR in [0, 1], rows 39 to 95 of what `Wav2Lip` returns.
+        """
+        skips: list[Tensor] = []
+        for encode in self.face_encoder_blocks:
+            faces = encode(faces)
+            skips.append(faces)
+        drawn = self.audio_encoder(mel)
+        levels = zip(self.face_decoder_blocks, reversed(skips), _FIRST_ROWS, strict=True)
+        first = 0  # of the rows that `drawn` holds, at its level
+        for decode, skip, wanted in levels:
+            size = drawn.shape[3]
+            drawn = decode(drawn[:, :, wanted - first :])
+            first = wanted * drawn.shape[3] // size
+            drawn = torch.cat((drawn, skip[:, :, first:]), dim=1)
+        return self.output_block(drawn)[:, :, FIRST_DRAWN - first :]
+
+
+# The row of its input, at its own level, from which each decoder block works. Two residual
+# convolutions spoil two rows at the cut, and the output's first convolution one more.
+_FIRST_ROWS = (0, 0, 0, 0, 3, 8, 18)
+FIRST_DRAWN = 39  # the first row of a face that `LowerFaceGenerator` draws
+
+
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A generator that is ready to work: who redraws, in what arithmetic, how many at a time."""
+    """A generator that is ready to work: who redraws, and how many faces at a time."""
 
-    generator: Wav2Lip  # in evaluation mode, on the device where it shall work
-    dtype: torch.dtype = torch.float32  # a narrower one switches autocast on
+    generator: nn.Module  # as `Wav2Lip`, or drawing its lowest rows alone; in evaluation mode
     batch: int = 16  # faces a call
 
     def redraw(self, targets: np.ndarray, references: np.ndarray, chunks: np.ndarray) -> np.ndarray:
@@ -142,7 +189,7 @@ class Teacher:
             chunks: (B, 80, 16) mel.
 
         Returns:
-            (B, 96, 96, 3) uint8 RGB.
+            (B, 96, 96, 3) uint8 RGB; rows that the generator does not draw are the targets'.
 
         Raises:
             ShapeError: the inputs do not go together.
@@ -150,14 +197,15 @@ class Teacher:
         size = check_shape("targets", targets, f"B {FACE_PX} {FACE_PX} 3")
         check_shape("references", references, f"B {FACE_PX} {FACE_PX} 3", **size)
         check_shape("chunks", chunks, f"B {BANDS} {CHUNK_COLUMNS}", **size)
-        device = next(self.generator.parameters()).device
-        faces = stack_faces(targets, references).to(device)
-        mel = torch.from_numpy(np.ascontiguousarray(chunks, np.float32))[:, None].to(device)
-        narrow = self.dtype != torch.float32
-        with torch.inference_mode(), torch.autocast(device.type, self.dtype, enabled=narrow):
+        weights = next(self.generator.parameters())
+        faces = stack_faces(targets, references).to(weights)
+        mel = torch.from_numpy(np.ascontiguousarray(chunks, np.float32))[:, None].to(weights)
+        with torch.inference_mode():
             drawn = self.generator(mel, faces)
-        pixels = (drawn.float() * 255).round().clamp(0, 255).to(torch.uint8)  # (B, 3, 96, 96)
-        return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy()[..., ::-1])
+        pixels = (drawn.float() * 255).round().clamp(0, 255).to(torch.uint8)  # (B, 3, h, 96)
+        faces_out = targets.copy()
+        faces_out[:, -pixels.shape[2] :] = pixels.permute(0, 2, 3, 1).cpu().numpy()[..., ::-1]
+        return faces_out
 
 
 def prepare_teacher(
@@ -169,18 +217,28 @@ def prepare_teacher(
     """Bring a generator into the form in which it works fastest.
 
     Args:
-        generator: with its weights; it is moved, not copied.
+        generator: with its weights, in evaluation mode; it is left as it is.
         device: where to work.
-        dtype: of the arithmetic; bfloat16 halves the time on processors that have it.
+        dtype: of the arithmetic; bfloat16 halves the time on processors that have it, see
+            `choose_precision`.
         batch: faces a call.
 
     Returns:
         The teacher.
     """
-    ready = generator.eval().requires_grad_(False).to(device)
+    ready = LowerFaceGenerator(generator).eval().requires_grad_(False).to(device, dtype)
     # As `to(memory_format=...)`, which PyTorch's own type stubs do not know.
     convert_conv2d_weight_memory_format(ready, torch.channels_last)
-    return Teacher(ready, dtype, batch)
+    return Teacher(ready, batch)
+
+
+def _folded(blocks: Blocks) -> Blocks:
+    """A copy in evaluation mode whose batch norms are part of the convolutions before them."""
+    copied = copy.deepcopy(blocks).eval()
+    for block in copied.modules():
+        if isinstance(block, ConvBlock):
+            block.fold_norm()
+    return copied
 
 
 def stack_faces(targets: np.ndarray, references: np.ndarray) -> Tensor:

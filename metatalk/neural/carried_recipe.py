@@ -13,7 +13,6 @@ from metatalk.neural.batches import Batch, LowerFaceCrops, augment, draw_windows
 from metatalk.neural.config import GRID_PX, NeuralConfig
 from metatalk.neural.discriminator import PatchDiscriminator
 from metatalk.neural.generator import MASK_CHANNEL, build_generator, order_channels_last
-from metatalk.neural.infer import choose_precision
 from metatalk.neural.losses import (
     change_loss,
     discriminator_hinge,
@@ -33,6 +32,7 @@ from metatalk.neural.recipe import (
     set_rate,
 )
 from metatalk.neural.samples import Samples
+from metatalk.precision import choose_precision
 
 _PARTS = ("generator", "discriminator", "average", "optimiser", "opposition")
 

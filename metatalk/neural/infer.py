@@ -16,6 +16,7 @@ from metatalk.neural.generator import Generator, build_generator, order_channels
 from metatalk.neural.pictures import CropPictures, CropRenderer
 from metatalk.neural.pix2pix import build_pix2pix
 from metatalk.neural.processor import ProcessorRenderer
+from metatalk.precision import choose_precision
 
 
 def build_network(config: NeuralConfig, state: Mapping[str, Tensor]) -> nn.Module:
@@ -31,24 +32,6 @@ def build_network(config: NeuralConfig, state: Mapping[str, Tensor]) -> nn.Modul
     if config.network == "pix2pix":
         return build_pix2pix(state)
     return build_generator(config, state)
-
-
-def choose_precision(device: torch.device) -> torch.dtype:
-    """Choose the number format the device multiplies fastest without losing the picture.
-
-    Args:
-        device: where the network runs.
-
-    Returns:
-        bfloat16 on GPUs and on processors with instructions for it, else float32.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        abilities = torch.cpu.get_capabilities()
-        if abilities.get("avx512_bf16") or abilities.get("amx_bf16"):
-            return torch.bfloat16
-    return torch.float32
 
 
 def prepare_for_rendering(generator: nn.Module, device: torch.device) -> nn.Module:

@@ -13,7 +13,6 @@ from torch.nn import functional
 from metatalk.neural.batches import LowerFaceCrops
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.generator import order_channels_last
-from metatalk.neural.infer import choose_precision
 from metatalk.neural.losses import weighted_l1
 from metatalk.neural.pictures import CropPictures, read_pictures
 from metatalk.neural.pix2pix import (
@@ -31,6 +30,7 @@ from metatalk.neural.recipe import (
     restore_state,
     set_rate,
 )
+from metatalk.precision import choose_precision
 
 LEARNING_RATE = 2e-4
 BETAS = (0.5, 0.999)

@@ -33,6 +33,7 @@ from metatalk.stages.actor import actor_config, require_face_model, require_trai
 from metatalk.stages.artefacts import load_index, load_mouth
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.ingredients import require_current_consents, require_safe_actor
 from metatalk.stages.library import Material
 from metatalk.stages.performance import acted_expression, drawn_expression, spoken_expression
 from metatalk.stages.performer import (
@@ -46,6 +47,7 @@ from metatalk.stages.provenance import own_entry, result_entries, write_result_l
 from metatalk.stages.script import Script, close_spoken_lips
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import choose_sources, open_studio
+from metatalk.stages.terms import phone_model_entries
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_apart, require_output
@@ -102,6 +104,9 @@ def drive_actor(
     folder = ActorFolder(actor)
     require_container(output)
     acted = performer.clip if performer else None
+    require_current_consents([target, acted])
+    if config.commercial_safe:
+        require_safe_actor(actor, [target, acted])
     require_output(output, [path for path in (audio, target, expression, acted) if path])
     require_apart(output, STAGE_NAMES, [actor])
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
@@ -118,7 +123,10 @@ def drive_actor(
             entries += [performance_entry(entries, performer)] if performer else []
             entries += [own_entry("speech", audio)] if audio else []
             entries += [own_entry("curves", expression)] if expression else []
-            entries += [own_entry("phones", script.phones)] if script and script.phones else []
+            if script and script.phones:
+                entries.append(own_entry("phones", script.phones))
+            elif audio and not performer and config.drive.closure.strength:
+                entries += phone_model_entries()
             write_result_ledger(output, entries)
     seconds = time.monotonic() - started
     return {

@@ -34,6 +34,7 @@ from metatalk.stages.sources import (
     require_model_on_record,
 )
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
+from metatalk.stages.terms import face_model_entry
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import is_footage, remembered_clips
@@ -217,7 +218,7 @@ def open_source(root: Path, fit: Path, request: ExportRequest) -> Source:
         take = resample_take(take, regular_index(index.exact_duration, request.rate))
     entries = result_entries(root, request.target)
     if all(entry.kind != "face model" for entry in entries):
-        entries.append(Entry("face model", model.source, model.terms))
+        entries.append(face_model_entry(model.source, model.terms))
     if request.edited is not None:
         edits = read_curves(request.edited, model, take.index.rate)
         short = take.index.seconds()[-1] - edits.seconds[-1]

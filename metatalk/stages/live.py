@@ -46,12 +46,12 @@ from metatalk.stages.actor import actor_config, require_face_model, require_trai
 from metatalk.stages.artefacts import load_mouth
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.ingredients import require_current_consents
 from metatalk.stages.library import Material
-from metatalk.stages.provenance import result_entries, write_result_ledger
+from metatalk.stages.provenance import result_entries, streamed_entry, write_result_ledger
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import open_studio
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
-from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_apart, require_output
 
@@ -169,6 +169,7 @@ def drive_live(
     """
     folder, chosen = ActorFolder(actor), choose_format(output, container)
     is_kept = is_place_on_disk(output)
+    require_current_consents([target])
     if is_kept:
         require_output(Path(output), [path for path in (target, Path(source)) if path])
         require_apart(Path(output), STAGE_NAMES, [actor])
@@ -187,8 +188,8 @@ def drive_live(
             require_output(Path(output), [footage.clip])
             stack.enter_context(disk_errors_remedied(Path(output).parent))
             # At the beginning: the result can be seen, and the run killed, from here on.
-            said = Entry("speech", f"live: {source}", "the user's own")
-            write_result_ledger(Path(output), [*result_entries(actor, footage.clip), said])
+            entries = [*result_entries(actor, footage.clip), streamed_entry(source)]
+            write_result_ledger(Path(output), entries)
         blocks = stack.enter_context(open_live_sound(source, stop))
         progress = stack.enter_context(progress_factory("live"))
         stage = _Stage(cast, config, SoundFeed(blocks, stop), progress)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -36,6 +35,7 @@ from metatalk.stages.landmarks import LANDMARKS
 from metatalk.stages.prior_file import save_prior
 from metatalk.stages.stage import ProgressFactory, run_stages, silent_progress
 from metatalk.stages.train_a2e import mouth_basis
+from metatalk.stages.training_work import LoggedProgress
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.manifest import Metrics, write_json
@@ -135,7 +135,9 @@ def _learn(
         write_json(cause, now)
     with progress_factory("prior") as progress:
         # A bar cannot be handed to another process; a line in the log can.
-        told: Callable[..., None] = progress if record.config.devices == 1 else _LoggedProgress()
+        told: Callable[..., None] = (
+            progress if record.config.devices == 1 else LoggedProgress("prior")
+        )
         journal = PriorJournal(told, partial(_save, checkpoint), partial(_load, checkpoint))
         device = choose_device(config.device).type
         opened = partial(open_lessons, folders)
@@ -265,19 +267,3 @@ def _save(path: Path, state: Any) -> None:
 
 def _load(path: Path) -> Any:
     return checkpoint_keeper(path)[1]()
-
-
-class _LoggedProgress:
-    """Progress as lines of the log, from a process that was spawned."""
-
-    def __init__(self) -> None:
-        self.started: float | None = None
-
-    def __call__(self, done: int, total: int | None, note: str = "", /) -> None:
-        if self.started is None:
-            self.started = time.monotonic()
-            if not logging.getLogger().handlers:  # such a process has none of the command's
-                logging.basicConfig(level=logging.INFO, format="%(message)s")
-        if total and (done % max(1, total // 20) == 0 or done == total):
-            left_s = (time.monotonic() - self.started) * (total - done) / max(done, 1)
-            log.info("prior: %d of %d steps, %s, %.0f s left", done, total, note, left_s)

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from metatalk import __version__
+from metatalk.a2e.encoder_config import BUILTIN
 from metatalk.a2e.hearing import Ears
 from metatalk.a2e.prior import PriorRecord
+from metatalk.stages import terms
+from metatalk.stages.terms import HEARD_KINDS as HEARD_KINDS
+from metatalk.stages.terms import OWN
 from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import is_footage
-from metatalk.workspace.ledger import Entry, read_ledger
+from metatalk.workspace.ledger import Entry, least_commercial, read_ledger
 from metatalk.workspace.manifest import write_json
 from metatalk.workspace.output import named_path
 
@@ -42,17 +46,25 @@ def result_entries(root: Path, clip: Path | None) -> list[Entry]:
 
 def own_entry(kind: str, path: Path) -> Entry:
     """The entry of a file that the user gave for this result alone: speech, curves."""
-    return Entry(kind, path.name, "the user's own", digest_file(path))
+    return Entry(kind, path.name, OWN, digest_file(path), "yes")
 
 
-HEARD_KINDS = frozenset({"speech encoder", "prior", "prior's footage"})
+def streamed_entry(source: str) -> Entry:
+    """The entry of speech that comes while it is spoken."""
+    return Entry("speech", f"live: {source}", OWN, "", "yes")
 
 
-def encoder_entries(ears: Ears) -> list[Entry]:
-    """The entry of the encoder of speech that an actor was learned with, if there was one."""
+def encoder_entries(ears: Ears, source: str = BUILTIN) -> list[Entry]:
+    """The entry of the encoder of speech that an actor was learned with, if there was one.
+
+    Args:
+        ears: what listened.
+        source: where the encoder came from, as `a2e.encoder.source` names it.
+    """
     if ears.encoder is None:
         return []
-    return [Entry("speech encoder", ears.encoder, ears.terms or "", ears.digest or "")]
+    words, commercial = terms.encoder_commercial(source, ears.terms or "")
+    return [Entry(terms.ENCODER, ears.encoder, words, ears.digest or "", commercial)]
 
 
 def prior_entries(path: Path, record: PriorRecord) -> list[Entry]:
@@ -62,11 +74,7 @@ def prior_entries(path: Path, record: PriorRecord) -> list[Entry]:
         path: the prior's file.
         record: what it is made of.
     """
-    people = f"learned from {len(record.clips)} clips; encoder: {record.encoder_terms}"
-    return [
-        Entry("prior", path.name, people, digest_file(path)),
-        *(Entry("prior's footage", *clip) for clip in record.clips),
-    ]
+    return terms.prior_entries(path, record.clips, record.encoder_terms, digest_file(path))
 
 
 def write_result_ledger(output: Path, entries: Iterable[Entry]) -> None:
@@ -78,4 +86,6 @@ def write_result_ledger(output: Path, entries: Iterable[Entry]) -> None:
     """
     output = named_path(output)
     ledger = output.with_name(output.name + ".ledger.json")
-    write_json(ledger, {**MARK, "entries": [asdict(entry) for entry in entries]})
+    listed = list(dict.fromkeys(entries))
+    summed = {**MARK, "commercial": least_commercial(listed)}
+    write_json(ledger, {**summed, "entries": [asdict(entry) for entry in listed]})

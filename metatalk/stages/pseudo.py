@@ -12,13 +12,19 @@ from metatalk.landmarks.config import LandmarksConfig
 from metatalk.lipsync.checkpoints import load_network
 from metatalk.lipsync.config import PseudoConfig
 from metatalk.lipsync.pseudo import missing_teacher
+from metatalk.lipsync.teachers import Teacher, Wav2LipTeacher
 from metatalk.lipsync.wav2lip import Wav2Lip, prepare_teacher
+from metatalk.precision import choose_precision
 from metatalk.stages.device import choose_device
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.ingredients import teacher_ingredients
 from metatalk.stages.rehearsal import open_rehearsal, say_all
+from metatalk.stages.screening import screen_sentences
 from metatalk.stages.sentences import plan_sentences, summarise
 from metatalk.stages.stage import Progress, Stage
+from metatalk.stages.teachers import CommandTeacher
 from metatalk.workspace.digest import digest_file
-from metatalk.workspace.ledger import Entry, record_entries
+from metatalk.workspace.ledger import record_entries
 from metatalk.workspace.manifest import Metrics
 
 LOG = logging.getLogger(__name__)
@@ -40,24 +46,35 @@ def compute(
         LOG.info("%s", missing)
         (out / "skipped.json").write_text(json.dumps({"why": missing}), encoding="utf-8")
         return {"sentences": 0}
-    corpus = Path(str(config.corpus))
-    generator, record = load_network(Wav2Lip, inputs["checkpoint"])
-    teacher = prepare_teacher(generator, choose_device(device), batch=config.batch)
-    sentences = plan_sentences(inputs["corpus"], corpus, config)
-    rehearsal = open_rehearsal(inputs, config, fit, landmarks, teacher)
-    say_all(rehearsal, sentences, config, out, progress)
-    listing = digest_file(inputs["corpus"])
-    record_entries(out, [
-        Entry("checkpoint", f"{record.title}: {record.file}", record.terms, record.sha256),
-        Entry("speech", f"corpus {corpus.name}", "the corpus's own; not on record", listing),
-    ])  # fmt: skip
-    return {**summarise(out, len(sentences)), "checkpoint": record.sha256, "corpus": listing}
+    teacher = open_teacher(config, device)
+    sentences = plan_sentences(inputs["corpus"], Path(str(config.corpus)), config)
+    with open_rehearsal(inputs, config, fit, landmarks, teacher, out) as rehearsal:
+        say_all(rehearsal, sentences, config, out, progress)
+    model = open_face_model(fit.face_model, landmarks)
+    sync = screen_sentences(out, sentences, inputs, model, config.gate)
+    record_entries(out, teacher_ingredients(config))
+    digests = {name: digest_file(inputs[name]) for name in ("teacher", "corpus")}
+    return {**summarise(out, sentences), **sync, **digests}
+
+
+def open_teacher(config: PseudoConfig, device: str) -> Teacher:
+    """Open the teacher that the settings name.
+
+    Raises:
+        MissingAssetError: the checkpoint is not there, or holds no weights.
+        ConfigError: it holds the weights of something else.
+    """
+    if config.command:
+        return CommandTeacher(config.command, config.command_timeout_s)
+    generator, _ = load_network(Wav2Lip, Path(str(config.checkpoint)))
+    where = choose_device(device)
+    return Wav2LipTeacher(prepare_teacher(generator, where, choose_precision(where), config.batch))
 
 
 READS = ("clip", "ingest", "landmarks", "fit")
-TAUGHT = (*READS, "checkpoint", "corpus", "face_model")
+TAUGHT = (*READS, "teacher", "corpus", "face_model")
 ALSO = ("fit", "landmarks", "device")
-PSEUDO = Stage("pseudo", READS, 1, compute, section="pseudo", also=ALSO, resumable=True)
+PSEUDO = Stage("pseudo", READS, 2, compute, section="pseudo", also=ALSO, resumable=True)
 PSEUDO_TAUGHT = Stage(  # with `teacher_sources`
-    "pseudo", TAUGHT, 1, compute, section="pseudo", also=ALSO, resumable=True
+    "pseudo", TAUGHT, 2, compute, section="pseudo", also=ALSO, resumable=True
 )

@@ -59,7 +59,7 @@ def compute(
     checkpoint = out / "checkpoint.pt"
     save, load = checkpoint_keeper(checkpoint)
     journal = Journal(lambda done, total, note="": progress(done, total, note), save, load)
-    others = [_taught(said, space, footage) for said in load_utterances(inputs["pseudo"])]
+    others = [footage_of(said, space, footage) for said in load_utterances(inputs["pseudo"])]
     model, metrics = train_with_corpus(footage, others, config, seed, journal, ears)
     save_mouth(out, space, model)
     checkpoint.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def mouth_basis(model: MorphableModel) -> np.ndarray:
     return basis
 
 
-def _taught(said: Utterance, space: MouthSpace, own: Footage) -> Footage:
+def footage_of(said: Utterance, space: MouthSpace, own: Footage) -> Footage:
     """A sentence of pseudo video in the actor's mouth space, inside what the actor can do."""
     mouth = space.clamp(space.expression_to_mouth(said.expression))
     shots = [(0, len(mouth))]

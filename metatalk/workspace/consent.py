@@ -10,14 +10,15 @@ from datetime import date
 from pathlib import Path
 
 from metatalk.errors import ConsentError
-from metatalk.workspace.ledger import Entry
+from metatalk.workspace.ledger import FOOTAGE, Entry
+from metatalk.workspace.terms import to_commercial
 
 log = logging.getLogger(__name__)
 
 NOT_ON_RECORD = "consent not on record"
 REMEDY = (
     'write a JSON file such as {"actor": "Jane Doe", "scope": "dubbing of FILM", '
-    '"granted_by": "Jane Doe", "date": "2026-01-31", "expires": "2027-01-31"}'
+    '"granted_by": "Jane Doe", "date": "2026-01-31", "expires": "2027-01-31", "commercial": true}'
 )
 
 
@@ -31,6 +32,7 @@ class Consent:
     date: str  # ISO 8601
     expires: str | None = None  # ISO 8601, the last day; None: until withdrawn
     footage: str | None = None  # digest of the one clip it covers, None: any
+    commercial: bool | None = None  # whether it covers commercial use; None: it does not say
 
     def __post_init__(self) -> None:
         for name in ("actor", "scope", "granted_by"):
@@ -40,6 +42,19 @@ class Consent:
         for name in ("date", "expires"):
             if getattr(self, name) is not None:
                 _require_date(name, getattr(self, name))
+        if not (self.commercial is None or isinstance(self.commercial, bool)):
+            raise ConsentError(
+                f"consent: commercial is {self.commercial!r}, not true or false", REMEDY
+            )
+
+
+def consent_path(clip: Path) -> Path:
+    """Where a consent lies that goes with a clip: `NAME.consent.json` beside it.
+
+    >>> consent_path(Path("takes/jane.mp4")).as_posix()
+    'takes/jane.mp4.consent.json'
+    """
+    return clip.with_name(f"{clip.name}.consent.json")
 
 
 def read_consent(path: Path) -> Consent:
@@ -72,18 +87,21 @@ def footage_entry(clip: Path, digest: str, consent: Consent | None, today: date)
     Args:
         clip: the footage.
         digest: digest of its content.
-        consent: what is on record, or None.
+        consent: what was given, or None: what lies beside the clip, see `consent_path`.
         today: the day of use.
 
     Returns:
         The entry; without consent its terms read "not on record", and a warning is logged.
 
     Raises:
-        ConsentError: the consent has expired, is not yet given, or covers other footage.
+        ConsentError: the consent has expired, is not yet given, or covers other footage; or one
+            that lies beside the clip cannot be read.
     """
+    if consent is None and consent_path(clip).is_file():
+        consent = read_consent(consent_path(clip))
     if consent is None:
         log.warning("%s: consent is not on record; use --consent FILE to put it there", clip.name)
-        return Entry("footage", clip.name, NOT_ON_RECORD, digest)
+        return Entry(FOOTAGE, clip.name, NOT_ON_RECORD, digest)
     if date.fromisoformat(consent.date) > today:
         raise ConsentError(f"consent of {consent.actor} begins on {consent.date}", "wait, or ask")
     if consent.expires is not None and date.fromisoformat(consent.expires) < today:
@@ -97,7 +115,7 @@ def footage_entry(clip: Path, digest: str, consent: Consent | None, today: date)
         )
     until = f" until {consent.expires}" if consent.expires else ""
     terms = f"{consent.actor}: {consent.scope}, granted by {consent.granted_by}{until}"
-    return Entry("footage", clip.name, terms, digest)
+    return Entry(FOOTAGE, clip.name, terms, digest, to_commercial(consent.commercial))
 
 
 def find_consented(entries: Iterable[Entry], digest: str) -> Entry | None:
@@ -111,7 +129,7 @@ def find_consented(entries: Iterable[Entry], digest: str) -> Entry | None:
         The entry; None where no consent to that footage is on record.
     """
     for entry in entries:
-        if entry.kind == "footage" and entry.digest == digest and entry.terms != NOT_ON_RECORD:
+        if entry.kind == FOOTAGE and entry.digest == digest and entry.terms != NOT_ON_RECORD:
             return entry
     return None
 

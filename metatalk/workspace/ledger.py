@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
+from metatalk.errors import TermsError
 from metatalk.workspace.manifest import write_json
+
+Commercial = Literal["yes", "no", "unknown"]
+ANSWERS: tuple[str, ...] = get_args(Commercial)
+FOOTAGE = "footage"
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class Entry:
     name: str
     terms: str  # licence, or whose consent
     digest: str = ""  # of its content, where it is a file
+    commercial: Commercial = "unknown"  # whether the terms are known to allow commercial use
 
 
 def record_entries(root: Path, entries: Iterable[Entry]) -> None:
@@ -44,6 +51,18 @@ def drop_entries(root: Path, kinds: frozenset[str]) -> None:
         _write_ledger(root, kept)
 
 
+def replace_entries(root: Path, entries: Iterable[Entry], kept: frozenset[str]) -> None:
+    """Note what an actor is made of now: what it was made of before is forgotten.
+
+    Args:
+        root: the actor folder; it is made if need be.
+        entries: all that its artefacts are made of.
+        kept: kinds whose entries of before stay, before the others.
+    """
+    before = [entry for entry in read_ledger(root) if entry.kind in kept]
+    _write_ledger(root, dict.fromkeys((*before, *entries)))
+
+
 def record_footage(root: Path, footage: Entry) -> None:
     """Note what the actor is learned from now, in place of any footage of before.
 
@@ -63,11 +82,55 @@ def read_ledger(root: Path) -> list[Entry]:
 
     Returns:
         The entries, oldest first; none where nothing is recorded.
+
+    Raises:
+        TermsError: there is a ledger, and it cannot be understood.
     """
     path = root / "ledger.json"
-    if not path.is_file():
-        return []
-    return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    return read_entries(path) if path.is_file() else []
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Read a ledger's file.
+
+    Args:
+        path: an actor's `ledger.json`, or the `.ledger.json` beside a result.
+
+    Returns:
+        The entries. What does not say whether it may be used commercially, as in ledgers of
+        earlier versions, is "unknown".
+
+    Raises:
+        TermsError: it is no ledger.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = content["entries"] if isinstance(content, dict) else content
+        return [_to_entry(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TermsError(
+            f"{path}: is no ledger that can be read ({error})",
+            "train the actor, or make the result, again: its ledger is then written anew",
+        ) from error
+
+
+def least_commercial(entries: Iterable[Entry]) -> Commercial:
+    """Sum up: "no" if any entry is, else "unknown" if any is; of nothing nothing is known.
+
+    >>> least_commercial([Entry("a", "b", "MIT", commercial="yes"), Entry("c", "d", "?")])
+    'unknown'
+    """
+    found = {entry.commercial for entry in entries}
+    if "no" in found:
+        return "no"
+    return "yes" if found == {"yes"} else "unknown"
+
+
+def _to_entry(row: Mapping[str, Any]) -> Entry:
+    stated = row.get("commercial")
+    commercial: Commercial = stated if stated in ANSWERS else "unknown"
+    kind, name, terms = (str(row[key]) for key in ("kind", "name", "terms"))
+    return Entry(kind, name, terms, str(row.get("digest", "")), commercial)
 
 
 def _write_ledger(root: Path, entries: Iterable[Entry]) -> None:

@@ -9,13 +9,58 @@ import pytest
 import torch
 from a2e_toys import QUICK, toy_footage
 
+from metatalk.a2e.config import PseudoMixConfig
 from metatalk.a2e.corpus import join_footage, known_seconds, match_level, train_with_corpus
+from metatalk.a2e.features import blend_stats, measure_stats, normalise_mel
+from metatalk.a2e.hearing import open_ears
+from metatalk.a2e.learner import Learner
+from metatalk.a2e.preparation import prepare_model
 from metatalk.a2e.rest import find_rest
 from metatalk.a2e.training import make_lesson, split_known, train_a2e
-from metatalk.errors import ShapeError
+from metatalk.a2e.windows import draw_windows
+from metatalk.errors import ConfigError, ShapeError
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND
 
 BRIEF = replace(QUICK, steps=8)
+
+
+def test_the_share_of_pseudo_video_falls_over_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def watched(*how):
+        asked.append(how[-1])
+        return draw_windows(*how)
+
+    monkeypatch.setattr("metatalk.a2e.learner.draw_windows", watched)
+    lesson = make_lesson(join_footage([toy_footage(4.0, 1), toy_footage(4.0, 2)]), BRIEF)
+    model = prepare_model(lesson, lesson.known, BRIEF, open_ears(BRIEF))
+    weights = toy_footage(4.0).weights()
+    learner = Learner(lesson, lesson.known, weights, model, BRIEF, 0)
+    list(learner.run(learner.most, 3))
+    assert asked[0] == pytest.approx(0.8)
+    assert asked[-1] == pytest.approx(0.2 + 0.6 / learner.most)
+    assert (np.diff(asked) < 0).all()
+
+
+def test_a_share_outside_0_to_1_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"a2e\.pseudo\.begin"):
+        PseudoMixConfig(begin=1.2)
+
+
+def test_the_actors_own_norms_and_memories_are_of_the_own_clip_alone() -> None:
+    own, other = toy_footage(6.0, 1), toy_footage(6.0, 2)
+    alone = make_lesson(own, QUICK)
+    mixed = make_lesson(join_footage([other, own]), QUICK)
+    models = [
+        prepare_model(lesson, lesson.known, QUICK, open_ears(QUICK)) for lesson in (alone, mixed)
+    ]
+    for name in ("speech_mean", "speech_deviation", "seen", "rest"):
+        one, two = (getattr(model, name) for model in models)
+        torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
+    assert len(models[0].kernel.centres) == len(models[1].kernel.centres)
+    weighed = replace(QUICK, pseudo=PseudoMixConfig(kernel=0.5))
+    remembers = prepare_model(mixed, mixed.known, weighed, open_ears(weighed))
+    assert len(remembers.kernel.centres) > 1.8 * len(models[0].kernel.centres)
 
 
 def test_a_single_piece_comes_back_as_it_is() -> None:
@@ -23,28 +68,49 @@ def test_a_single_piece_comes_back_as_it_is() -> None:
     assert join_footage([own]) is own
 
 
+def standard(mel: np.ndarray) -> np.ndarray:
+    """Each band about its own mean: what is left where only level and colour may change."""
+    return (mel - mel.mean(axis=1, keepdims=True)) / (mel.std(axis=1, keepdims=True) + 1e-3)
+
+
 def test_every_piece_keeps_its_sound_its_mouth_and_its_clock() -> None:
     parts = [toy_footage(1.3, 1), toy_footage(2.07, 2, 30.0), toy_footage(3.0, 3)]
-    joined = make_lesson(join_footage(parts), QUICK)
-    end = joined.mel.shape[1]
-    for part in reversed(parts):
+    whole = join_footage(parts)
+    joined = make_lesson(whole, QUICK)
+    assert len(whole.begins_s) == 3
+    for part, begin_s in zip(parts, whole.begins_s, strict=True):
         alone = make_lesson(part, QUICK)
-        columns = alone.mel.shape[1]
-        inner = alone.mel[:, 4:-4]
-        starts = [
-            start
-            for start in range(end - columns + 1)
-            if np.allclose(joined.mel[:, start + 4 : start + columns - 4], inner, atol=1e-3)
-        ]
-        assert starts, "the piece's sound is not found again"
-        place = slice(starts[-1], starts[-1] + columns)
+        start, columns = round(begin_s * COLUMNS_PER_SECOND), alone.mel.shape[1]
+        assert start == begin_s * COLUMNS_PER_SECOND
+        assert start % 2 == 0  # the networks' steps fall on the same columns
+        place = slice(start, start + columns)
+        inner = slice(4, columns - 4)
+        heard = joined.mel[:, place][:, inner]
+        apart = np.abs(standard(heard) - standard(alone.mel[:, inner]))
+        assert np.percentile(apart, 85) < 0.02  # far values are clipped
         np.testing.assert_array_equal(joined.known[place], alone.known)
         np.testing.assert_allclose(
             joined.targets[place][alone.known], alone.targets[alone.known], atol=1e-4
         )
-        assert starts[-1] % 2 == 0  # the networks' steps fall on the same columns
-        end = starts[-1]
     assert joined.known.sum() == sum(make_lesson(part, QUICK).known.sum() for part in parts)
+    assert joined.own is not None
+    assert np.flatnonzero(joined.own)[0] == round(whole.begins_s[-1] * COLUMNS_PER_SECOND)
+    own = make_lesson(parts[-1], QUICK).mel
+    np.testing.assert_allclose(joined.mel[:, joined.own], own, atol=1e-5)  # untouched
+
+
+def test_every_voice_is_learned_from_as_it_will_be_heard_when_it_drives() -> None:
+    own, other = toy_footage(4.0, 1), toy_footage(4.0, 2)
+    loud = replace(other, samples=0.3 * other.samples)
+    lesson = make_lesson(join_footage([loud, own]), QUICK)
+    stats = measure_stats(lesson.mel[:, lesson.own])
+    alone = make_lesson(loud, QUICK).mel
+    driven = normalise_mel(alone, blend_stats(alone, stats, QUICK.features.prior_s))
+    learned = normalise_mel(lesson.mel[:, : alone.shape[1]], stats)
+    inner = slice(4, alone.shape[1] - 4)
+    apart = np.abs(driven[:, inner] - learned[:, inner])
+    assert np.percentile(apart, 90) < 0.1
+    assert np.abs(normalise_mel(alone, stats)[:, inner] - learned[:, inner]).mean() > 0.3
 
 
 def test_silence_between_pieces_teaches_nothing() -> None:

@@ -229,3 +229,37 @@ def test_shapes_are_checked() -> None:
         describe_mel(torch.zeros(1, 40, 10), KernelConfig())
     with pytest.raises(ShapeError):
         fit_kernel(KernelRegression(2, KernelConfig()), torch.zeros(10, 4), torch.zeros(9, 2))
+
+
+@pytest.mark.parametrize("centres", [40, 20])
+def test_moments_of_half_the_importance_are_heard_under_twice_the_ridge(centres: int) -> None:
+    sound, targets = features(80), mouths(40)
+    halved = KernelRegression(2, KernelConfig(ridge=0.1, centres=centres))
+    sounds = halved.describe(sound)[0]
+    fit_kernel(halved, sounds, targets, torch.full((40,), 0.5))
+    twice = fitted(sound, targets, KernelConfig(ridge=0.2, centres=centres))
+    torch.testing.assert_close(halved(sound), twice(sound), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("centres", [60, 40])
+def test_moments_of_no_importance_to_speak_of_change_nothing(centres: int) -> None:
+    sound, targets, own = features(120), mouths(60), 40
+    kernel = KernelRegression(2, KernelConfig(centres=centres))
+    sounds = kernel.describe(sound)[0]
+    importance = torch.where(torch.arange(60) < own, 1.0, 1e-6)
+    fit_kernel(kernel, sounds, targets, importance)
+    alone = KernelRegression(2, KernelConfig(centres=centres))
+    fit_kernel(alone, sounds[:own], targets[:own])
+    apart = (kernel(sound) - alone(sound))[..., :own].abs().mean()
+    assert apart < 0.1 * targets.std()
+    fit_kernel(kernel, sounds, targets)
+    assert (kernel(sound) - alone(sound))[..., :own].abs().mean() > apart
+
+
+def test_the_most_important_moments_are_remembered_first() -> None:
+    sound, targets = features(200), mouths(100)
+    kernel = KernelRegression(2, KernelConfig(centres=30))
+    sounds = kernel.describe(sound)[0]
+    fit_kernel(kernel, sounds, targets, torch.where(torch.arange(100) >= 80, 1.0, 0.3))
+    torch.testing.assert_close(kernel.centres[-20:], sounds[80:])
+    assert len(kernel.centres) == 30

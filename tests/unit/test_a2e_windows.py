@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +132,42 @@ def test_shapes_are_checked() -> None:
 
 def lesson_of(columns: int) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((columns, 2)), np.ones(columns, bool)
+
+
+def mixed_lesson(columns: int = 400, own: int = 100) -> Lesson:
+    """The last columns are the actor's own, the others pseudo video."""
+    return replace(toy_lesson(columns), own=np.arange(columns) >= columns - own)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.8, 1.0])
+def test_so_many_windows_are_pseudo_video_as_asked_for(share: float) -> None:
+    lesson, generator = mixed_lesson(), torch.Generator().manual_seed(0)
+    drawn = draw_windows(lesson, lesson.known, (2000, 2), 0.0, generator, share)
+    is_own = drawn.mouth[:, 0, 0] > lesson.targets[298, 0]  # the window's first column is one off
+    assert float((~is_own).float().mean()) == pytest.approx(share, abs=0.04)
+
+
+def test_both_parts_are_drawn_from_evenly() -> None:
+    lesson, generator = mixed_lesson(), torch.Generator().manual_seed(0)
+    drawn = draw_windows(lesson, lesson.known, (4000, 2), 0.0, generator, 0.5)
+    column = np.searchsorted(lesson.targets[:, 0], drawn.mouth[:, 0, 0].numpy() + 1e-4)
+    counts, _ = np.histogram(column, [0, 100, 200, 300, 350, 400])
+    np.testing.assert_allclose(counts / 4000, [1 / 6, 1 / 6, 1 / 6, 1 / 4, 1 / 4], atol=0.03)
+
+
+def test_without_pseudo_video_the_share_changes_nothing() -> None:
+    lesson = toy_lesson()
+    drawn = [
+        draw_windows(lesson, lesson.known, (16, 40), 0.2, torch.Generator().manual_seed(1), share)
+        for share in (0.0, 0.9)
+    ]
+    for name in ("mel", "heard", "mouth", "known"):
+        assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
+
+
+def test_what_may_not_be_learned_from_is_not_drawn_from_either_part() -> None:
+    lesson, generator = mixed_lesson(), torch.Generator().manual_seed(0)
+    usable = lesson.known & (np.arange(400) % 100 < 50)
+    drawn = draw_windows(lesson, usable, (500, 2), 0.0, generator, 0.5)
+    column = np.searchsorted(lesson.targets[:, 0], drawn.mouth[:, 0, 0].numpy() + 1e-4)
+    assert (((column + 1) % 100) <= 51).all()

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metatalk.errors import MediaError, ShapeError
-from metatalk.lipsync.syncnet import ColourExpert, SyncNet, sync_figures
+from metatalk.errors import ShapeError
+from metatalk.lipsync.syncnet import ColourExpert, SyncNet
 from metatalk.lipsync.wav2lip import QualityDiscriminator, Teacher, Wav2Lip, stack_faces
 
 Layer = dict[str, Any]
@@ -104,6 +104,8 @@ def test_expert_equals_the_plain_reading(layers) -> None:
     network, mel, faces = filled(ColourExpert), random(2, 1, 80, 16), random(2, 15, 48, 96)
     net = PlainReading(layers["syncnet_color_expert"], network.state_dict())
     sound, lips = network(mel, faces)
+    assert_close(network.embed_sound(mel), sound)
+    assert_close(network.embed_lips(faces), lips)
     for got, prefix, given in ((sound, "audio_encoder.", mel), (lips, "face_encoder.", faces)):
         raw = net.run(prefix, given).reshape(2, 512)
         assert_close(got, raw / raw.norm(dim=1, keepdim=True))
@@ -150,24 +152,6 @@ def test_teacher_does_not_look_at_the_mouth_it_redraws(generator) -> None:
     assert np.abs(single.astype(int) - drawn[1:]).max() <= 1  # batch against single
     assert drawn.shape == (2, 96, 96, 3)
     assert drawn.dtype == np.uint8
-
-
-def test_sync_figures_of_a_case_computed_by_hand() -> None:
-    # Lips at place t on a line; sound the same, three frames early: |lips - sound| is then
-    # |3 + s - 15| steps for shift s, but for the zero padding at the ends.
-    place = torch.arange(100, 400, dtype=torch.float32)[:, None]
-    figures = sync_figures(place, place + 3)
-    assert figures.offset_frames == 3
-    rows = place[:, 0]
-    padded = torch.cat([torch.zeros(15), rows + 3, torch.zeros(15)])
-    means = [float((rows - padded[s : s + 300]).abs().mean()) for s in range(31)]
-    assert figures.distance == pytest.approx(means[12], rel=1e-6)
-    assert figures.confidence == pytest.approx(np.median(means) - means[12], rel=1e-6)
-
-
-def test_sync_figures_of_short_clips_are_refused() -> None:
-    with pytest.raises(MediaError, match="two seconds"):
-        sync_figures(torch.zeros(45, 4), torch.zeros(45, 4))
 
 
 class PlainReading:

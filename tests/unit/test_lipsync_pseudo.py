@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,23 +11,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metatalk.errors import ConfigError, FittingError, MissingAssetError, ShapeError
+from metatalk.errors import ConfigError, FittingError, ShapeError
 from metatalk.landmarks.points import IBUG68
 from metatalk.landmarks.track import LandmarkTrack
-from metatalk.lipsync.config import PseudoConfig
+from metatalk.lipsync.config import GateConfig, PseudoConfig
 from metatalk.lipsync.faces import crop_face, face_boxes, paste_face
-from metatalk.lipsync.mel import chunk_starts, mel_chunks, wav2lip_mel
 from metatalk.lipsync.pseudo import (
-    choose_references,
+    Stretch,
     choose_sentences,
-    find_speech,
     forth_and_back,
-    gather_faces,
     missing_teacher,
+    order_evenly,
     plan_footage,
-    speak,
+    plan_view,
 )
-from metatalk.lipsync.wav2lip import Teacher, Wav2Lip, prepare_teacher
+from metatalk.lipsync.references import choose_references
+from metatalk.lipsync.teachers import Scene, Wav2LipTeacher
+from metatalk.lipsync.wav2lip import Wav2Lip, prepare_teacher
 
 RATE = 25.0
 
@@ -66,9 +66,18 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def teacher() -> Teacher:
+def teacher() -> Wav2LipTeacher:
     torch.manual_seed(0)
-    return prepare_teacher(Wav2Lip(), torch.device("cpu"), batch=4)
+    return Wav2LipTeacher(prepare_teacher(Wav2Lip().eval(), torch.device("cpu"), batch=4))
+
+
+def toy_scene(frames: int = 10, reference: int = 0) -> Scene:
+    """Six pictures of noise with a face's box in each."""
+    clip = np.stack(pictures(6))
+    order = forth_and_back(len(clip), frames)
+    samples = np.random.default_rng(0).normal(0, 0.1, frames * 640).astype(np.float32)
+    boxes = np.tile(np.float32([20, 10, 100, 112]), (6, 1))
+    return Scene(clip, boxes, np.full(6, reference), order, Fraction(25), samples)
 
 
 def test_an_opening_jaw_does_not_move_the_box() -> None:
@@ -99,11 +108,25 @@ def test_frames_without_a_face_have_no_box() -> None:
     assert np.isfinite(boxes[[0, 2]]).all()
 
 
-def test_plan_takes_the_longest_stretch_inside_one_shot() -> None:
+def test_plan_takes_every_stretch_that_is_long_enough_longest_first() -> None:
     track = toy_track([toy_points()] * 3 + [NO_FACE] + [toy_points()] * 12, cuts=(9,))
-    plan = plan_footage(track, RATE, PseudoConfig())
-    assert plan.frames.tolist() == list(range(9, 16))
-    assert plan.boxes.shape == (7, 4)
+    plan = plan_footage(track, RATE, PseudoConfig(min_stretch_s=0.2))
+    assert [stretch.frames.tolist() for stretch in plan] == [
+        list(range(9, 16)), list(range(4, 9)),
+    ]  # fmt: skip
+    assert plan[0].boxes.shape == (7, 4)
+
+
+def test_a_short_stretch_serves_where_there_is_no_other() -> None:
+    track = toy_track([toy_points()] * 3 + [NO_FACE] + [toy_points()] * 2)
+    (only,) = plan_footage(track, RATE, PseudoConfig())
+    assert only.frames.tolist() == [0, 1, 2]
+
+
+def test_no_more_footage_is_shown_than_asked_for() -> None:
+    track = toy_track([toy_points()] * 40, cuts=(20,))
+    config = PseudoConfig(footage_s=1.0, min_stretch_s=0.2)
+    assert [len(stretch.frames) for stretch in plan_footage(track, RATE, config)] == [20, 5]
 
 
 def test_footage_without_a_face_is_refused() -> None:
@@ -164,61 +187,109 @@ def test_faces_at_the_pictures_edge_are_cut_and_pasted(box: tuple[int, int, int,
     assert paste_face(picture, face, box).shape == picture.shape
 
 
-def test_the_actor_speaks_end_to_end_with_random_weights(teacher: Teacher) -> None:
-    openings = [0.0, 4.0, 8.0, 4.0, 0.0, 6.0]
-    clip = pictures(len(openings))
-    plan = plan_footage(toy_track([toy_points(o) for o in openings]), RATE, PseudoConfig())
-    faces = gather_faces((clip[frame] for frame in plan.frames), plan)
-    mel = wav2lip_mel(np.random.default_rng(0).normal(0, 0.1, 6400).astype(np.float32))
-    chunks = mel_chunks(mel, chunk_starts(10, RATE, mel.shape[1]))
-    order = forth_and_back(len(plan.frames), 10)
-    asked: list[int] = []
-
-    def stream() -> Iterator[np.ndarray]:
-        for place in order:
-            asked.append(int(place))
-            yield clip[plan.frames[place]]
-
-    shown = speak(stream(), order, plan, faces, chunks, teacher)
-    first = next(shown)
-    assert len(asked) == teacher.batch  # streaming: no more is held than one batch
-    rest = list(shown)
-    assert len(rest) == 9
-    source = clip[plan.frames[order[0]]]
-    assert first.shape == source.shape
-    np.testing.assert_array_equal(first[:40], source[:40])
-    assert (first != source).any()
+def test_the_actor_speaks_end_to_end_with_random_weights(teacher: Wav2LipTeacher) -> None:
+    scene = toy_scene()
+    shown = list(teacher.show(scene))
+    assert len(shown) == 10
+    for picture, place in zip(shown, scene.order, strict=True):
+        source = scene.pictures[place]
+        assert picture.shape == source.shape
+        np.testing.assert_array_equal(picture[:40], source[:40])
+        assert (picture != source).any()
 
 
-def test_speaking_without_enough_pictures_is_refused(teacher: Teacher) -> None:
-    plan = plan_footage(toy_track([toy_points()] * 3), RATE, PseudoConfig(reference="same"))
-    order, chunks = forth_and_back(3, 6), np.zeros((6, 80, 16), np.float32)
-    with pytest.raises(ShapeError, match="3 pictures for 6"):
-        list(speak(pictures(3), order, plan, {}, chunks, teacher))
+def test_the_teacher_never_sees_the_mouth_of_the_moment(teacher: Wav2LipTeacher) -> None:
+    """Other lower halves under the same boxes: the faces that are drawn stay the same."""
+    scene, seen = toy_scene(), []
+
+    class Watched:
+        batch = 4
+
+        def redraw(self, targets, references, chunks):
+            drawn = teacher.redrawer.redraw(targets, references, chunks)
+            seen.append(drawn[:, 50:])
+            return drawn
+
+    other = scene.pictures.copy()
+    other[1:, 10 + 51 :] = 255 - other[1:, 10 + 51 :]  # all but the reference's
+    list(Wav2LipTeacher(Watched()).show(scene))
+    half = len(seen)
+    list(Wav2LipTeacher(Watched()).show(replace(scene, pictures=other)))
+    for one, two in zip(seen[:half], seen[half:], strict=True):
+        # One level: a picture's row at the middle is shared by both halves when it is shrunk.
+        assert np.abs(one.astype(int) - two).max() <= 1
+    moved = replace(scene, references=np.full(6, 2))
+    list(Wav2LipTeacher(Watched()).show(moved))
+    assert any((one != two).any() for one, two in zip(seen, seen[2 * half :], strict=False))
 
 
-def test_speech_is_found_in_any_layout(tmp_path: Path) -> None:
-    for name in ("main/6330/00001.mp4", "84/121123/84-121123-0000.flac", "b.WAV", "a.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_speech(tmp_path)]
-    assert sorted(found) == ["84/121123/84-121123-0000.flac", "b.WAV", "main/6330/00001.mp4"]
+def test_a_scene_whose_parts_do_not_go_together_is_refused() -> None:
+    with pytest.raises(ShapeError, match="boxes"):
+        replace(toy_scene(), boxes=np.zeros((5, 4), np.float32))
 
 
-def test_an_absent_or_empty_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingAssetError, match="no speech folder"):
-        find_speech(tmp_path / "absent")
-    with pytest.raises(MissingAssetError, match="no recording"):
-        find_speech(tmp_path)
+def test_a_view_holds_the_face_throughout_and_maps_points_back() -> None:
+    track = toy_track([toy_points(x=10.0 * frame) for frame in range(5)])
+    (stretch,) = plan_footage(track, RATE, PseudoConfig(box_smooth_s=0))
+    large = Stretch(stretch.frames, stretch.boxes * 5 + 300, stretch.references)
+    view = plan_view(large, (1920, 1080))
+    assert view.width % 2 == view.height % 2 == 0
+    assert max(view.width, view.height) <= 480
+    inside = view.boxes_inside(large.boxes)
+    assert (inside[:, :2] >= 0).all()
+    assert (inside[:, 2:] <= (view.width, view.height)).all()
+    corners = np.concatenate([inside[:, :2], np.ones((5, 1))], axis=1)
+    back = view.points_outside(corners)
+    np.testing.assert_allclose(back[:, :2], large.boxes[:, :2], atol=1e-3)
+    np.testing.assert_allclose(back[:, 2], 1 / view.scale[0], rtol=1e-5)
+
+
+def test_a_small_picture_is_shown_as_it_is() -> None:
+    (stretch,) = plan_footage(toy_track([toy_points()] * 4), RATE, PseudoConfig())
+    view = plan_view(stretch, (120, 120))
+    assert (view.left, view.top) == (0, 0)
+    assert view.scale == (1.0, 1.0)
+
+
+def test_a_reference_gives_nothing_of_the_moments_mouth_away() -> None:
+    """The same head with other words: the same references, but for which closed moment it is."""
+    turns = np.linspace(0, 20, 40)
+    said = [np.abs(np.sin(np.arange(40) * pace)) * 12 for pace in (0.9, 1.7)]
+    for openings in said:
+        points = np.stack([toy_points(o, t) for o, t in zip(openings, turns, strict=True)])
+        references = choose_references(points, IBUG68.layout, pool=64)
+        chosen = openings[references]
+        assert chosen.max() < np.quantile(openings, 0.26)
+        if np.std(chosen) > 0:
+            assert abs(np.corrcoef(chosen, openings)[0, 1]) < 0.3
 
 
 def test_a_small_budget_of_speech_still_covers_the_corpus() -> None:
     config = PseudoConfig(max_minutes=1.0)
-    chosen = choose_sentences([6.0] * 100 + [0.2, 300.0], config)
+    order = order_evenly(["one"] * 100)
+    chosen = sorted(order[place] for place in choose_sentences([6.0] * 100, config))
     assert len(chosen) == 10
     assert max(np.diff(chosen)) < 25
-    assert chosen == sorted(set(chosen))
     assert choose_sentences([0.2, 300.0], config) == []
+
+
+def test_recordings_are_taken_evenly_over_the_speakers() -> None:
+    speakers = ["often"] * 90 + [f"once {number}" for number in range(10)]
+    first = [speakers[place] for place in order_evenly(speakers)[:11]]
+    assert sorted(first) == sorted(set(speakers))
+    assert sorted(order_evenly(speakers)) == list(range(100))
+
+
+def test_no_more_recordings_are_opened_than_fill_the_time() -> None:
+    opened = []
+
+    def durations():
+        for seconds in [6.0] * 100:
+            opened.append(seconds)
+            yield seconds
+
+    assert len(choose_sentences(durations(), PseudoConfig(max_minutes=0.5))) == 5
+    assert len(opened) == 5
 
 
 def test_a_missing_teacher_is_one_line_that_says_what_it_would_add() -> None:
@@ -229,6 +300,8 @@ def test_a_missing_teacher_is_one_line_that_says_what_it_would_add() -> None:
     assert "other voices" in line or "voices other" in line
     assert "\n" not in line
     assert missing_teacher(PseudoConfig("wav2lip.pth", "speech")) is None
+    command = "model {video} {audio} {out}"
+    assert missing_teacher(PseudoConfig(None, "speech", command)) is None
 
 
 @pytest.mark.parametrize(
@@ -237,3 +310,21 @@ def test_a_missing_teacher_is_one_line_that_says_what_it_would_add() -> None:
 def test_settings_are_checked(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="pseudo"):
         PseudoConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"command": "model {video} {out}"}, "{audio}"),
+        ({"command": "m {video} {audio} {out}", "checkpoint": "a.pth"}, "both"),
+    ],
+)
+def test_a_command_that_cannot_work_is_refused(values: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        PseudoConfig(**values)
+
+
+@pytest.mark.parametrize("values", [{"max_lag_s": -0.1}, {"min_likeness": 2.0}])
+def test_the_gates_settings_are_checked(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"pseudo\.gate"):
+        GateConfig(**values)

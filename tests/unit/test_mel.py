@@ -100,3 +100,31 @@ def test_a_mel_shorter_than_a_chunk_is_filled_with_silence() -> None:
     mel = wav2lip_mel(noise(0.05))
     chunks = mel_chunks(mel, chunk_starts(2, 25, mel.shape[1]))
     assert (chunks[:, :, mel.shape[1] :] == SILENCE).all()
+
+
+def test_a_tone_on_a_bin_by_hand() -> None:
+    """Nothing of librosa: a cosine at 1 kHz, which is bin 50, through the recipe's formulas."""
+    level, columns = 0.1, np.arange(8000)
+    tone = (level * np.cos(2 * np.pi * 1000 / 16000 * columns)).astype(np.float32)
+    column = wav2lip_mel(tone)[:, 20]
+    edges = [_slaney_hz(mel) for mel in np.linspace(_slaney(55), _slaney(7600), 82)]
+    # Hann's window of 800 gives a cosine on a bin a quarter of 800 there, an eighth beside it.
+    high_pass = abs(1 - 0.97 * np.exp(-2j * np.pi * 1000 / 16000))
+    lines = {980: 100.0, 1000: 200.0, 1020: 100.0}
+    for band in (int(column.argmax()), int(column.argmax()) + 1):
+        low, peak, high = edges[band : band + 3]
+        weights = {hz: max(0.0, min((hz - low) / (peak - low), (high - hz) / (high - peak)))
+                   * 2 / (high - low) for hz in lines}  # fmt: skip
+        amplitude = level * high_pass * sum(lines[hz] * weights[hz] for hz in lines)
+        decibels = 20 * np.log10(max(1e-5, amplitude)) - 20
+        assert amplitude > 1e-5
+        np.testing.assert_allclose(column[band], 8 * (decibels + 100) / 100 - 4, atol=2e-3)
+
+
+def _slaney(hz: float) -> float:
+    """Linear up to 1 kHz, which is 15 mels; from there 27 mels for a factor of 6.4."""
+    return hz * 3 / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
+
+
+def _slaney_hz(mel: float) -> float:
+    return mel * 200 / 3 if mel < 15 else 1000 * 6.4 ** ((mel - 15) / 27)

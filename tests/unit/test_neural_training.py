@@ -30,7 +30,7 @@ from metatalk.neural.carried_recipe import CarriedRecipe
 from metatalk.neural.config import NeuralConfig
 from metatalk.neural.contact import GAP_PX, contact_sheet, draw_contact_sheet
 from metatalk.neural.generator import build_generator
-from metatalk.neural.infer import choose_precision, prepare_for_rendering, render_crops
+from metatalk.neural.infer import prepare_for_rendering, render_crops
 from metatalk.neural.pictures import read_pictures
 from metatalk.neural.prefetch import DrawAhead
 from metatalk.neural.recipe import Moment
@@ -41,6 +41,7 @@ from metatalk.neural.scoring import (
     spread_frames,
 )
 from metatalk.neural.training import Trainer, build_recipe
+from metatalk.precision import choose_precision
 
 ROWS = np.arange(40)
 PIX2PIX = replace(TINY, network="pix2pix", steps=6)

@@ -28,7 +28,7 @@ PAGES = [
     *REPOSITORY.glob("third_party/*/*.md"),
 ]
 SECTIONS = [field.name for field in fields(Config)]
-STAGE_FILE = re.compile(r"[\w/*]+\.(?:npz|npy|json|wav|png|safetensors)")
+STAGE_FILE = re.compile(r"[\w/*]+\.(?:npz|npy|json|wav|png|safetensors|pth)")
 
 
 def text(page: Path) -> str:

@@ -29,10 +29,11 @@ from metatalk.a2e.threads import one_thread
 from metatalk.a2e.training import make_lesson
 from metatalk.config import Config
 from metatalk.errors import FittingError
+from metatalk.fitting.utterance import Utterance
 from metatalk.lipsync.mel import BANDS, COLUMNS_PER_SECOND, SAMPLE_RATE
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.face_model import open_face_model
-from metatalk.stages.train_a2e import measure_mouth
+from metatalk.stages.train_a2e import footage_of, measure_mouth
 
 _BATCHES = 16  # whose time is taken
 _RUNS = 3
@@ -119,7 +120,12 @@ class Answer:
     late_s: float  # of a live stream
 
 
-def teach(bench: Bench, film: Filmed, others: Sequence[Filmed] = ()) -> Pupil:
+def teach(
+    bench: Bench,
+    film: Filmed,
+    others: Sequence[Filmed] = (),
+    said: Sequence[Utterance] = (),
+) -> Pupil:
     """Train on a clip, its offset corrected as in training.
 
     Args:
@@ -127,6 +133,7 @@ def teach(bench: Bench, film: Filmed, others: Sequence[Filmed] = ()) -> Pupil:
         film: the actor's own clip.
         others: clips of other people, learned from as well; their mouths are taken for the
             actor's, each about its own mean.
+        said: the actor's pseudo video, learned from as well.
 
     Returns:
         The pupil.
@@ -143,6 +150,7 @@ def teach(bench: Bench, film: Filmed, others: Sequence[Filmed] = ()) -> Pupil:
         expression = track.expression[first:last].numpy()
         pieces.append(_footage(bench, piece, space, expression))
     (own, offset_s), rest = pieces[-1], [piece for piece, _ in pieces[:-1]]
+    rest += [footage_of(one, space, own) for one in said]
     model, metrics = train_with_corpus(own, rest, bench.config, bench.seed, None, ears)
     spent_s = time.process_time() - began
     lips = Lips.of(bench.model, film)

@@ -1,0 +1,166 @@
+"""Train the lip-sync expert and the Wav2Lip generator on a prepared corpus."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save as weights_to_bytes
+from torch import Tensor
+
+from metatalk.config import Config
+from metatalk.lipsync.checkpoints import load_network
+from metatalk.lipsync.learning.expert import ExpertCourse
+from metatalk.lipsync.learning.generator import TeacherCourse
+from metatalk.lipsync.learning.loop import Course, run_course
+from metatalk.lipsync.syncnet import ColourExpert
+from metatalk.lipsync.tracks import Track
+from metatalk.lipsync.wav2lip import Wav2Lip
+from metatalk.stages.artefacts import write_bytes
+from metatalk.stages.device import choose_device
+from metatalk.stages.lipsync_corpus import open_corpus
+from metatalk.stages.stage import ProgressFactory, silent_progress
+from metatalk.stages.terms import (
+    judge_entry,
+    require_commercial,
+    trained_metadata,
+    training_entries,
+    wav2lip_entry,
+)
+from metatalk.stages.training_work import LoggedProgress, TrainingWork
+from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.digest import digest_file
+from metatalk.workspace.ledger import Entry
+from metatalk.workspace.manifest import Metrics
+from metatalk.workspace.output import named_path, require_output
+
+log = logging.getLogger(__name__)
+
+# What decides how fast a training is, not what comes out.
+_NO_CAUSE = frozenset({"workers", "precision"})
+
+
+def train_expert(
+    corpus: Path,
+    output: Path,
+    config: Config,
+    start: Path | None = None,
+    progress_factory: ProgressFactory = silent_progress,
+) -> Metrics:
+    """Train a lip-sync expert; a run that was killed goes on where it was.
+
+    Args:
+        corpus: a prepared corpus.
+        output: the weights' file, safetensors with the official keys. The folder beside it,
+            `OUTPUT.work`, keeps the state and TensorBoard's curves; it may be deleted afterwards.
+        config: all settings; `expert` is its own section.
+        start: weights to go on from, official or ours; None: random ones.
+        progress_factory: who is told how far it is.
+
+    Returns:
+        The figures on what was held out.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    own = [judge_entry(start)] if start else []
+    tracks, entries = _open(corpus, output, config, own, [start])
+    begun = load_network(ColourExpert, start)[0].state_dict() if start else None
+    course = ExpertCourse(tracks, config.expert, config.seed, begun)
+    return _train(course, tracks, output, config, entries, {"start": start}, progress_factory)
+
+
+def train_generator(
+    corpus: Path,
+    expert: Path,
+    output: Path,
+    config: Config,
+    start: Path | None = None,
+    progress_factory: ProgressFactory = silent_progress,
+) -> Metrics:
+    """Train Wav2Lip's generator under an expert; a run that was killed goes on where it was.
+
+    Args:
+        corpus: a prepared corpus.
+        expert: the lip-sync expert's weights, official or ours.
+        output: the weights' file, as `train_expert` writes it.
+        config: all settings; `teacher` is its own section.
+        start: the generator's weights to go on from, official or ours; None: random ones.
+        progress_factory: who is told how far it is.
+
+    Returns:
+        The figures on what was held out.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    own = [judge_entry(expert), *([wav2lip_entry(start)] if start else [])]
+    tracks, entries = _open(corpus, output, config, own, [expert, start])
+    judge = load_network(ColourExpert, expert)[0]
+    begun = load_network(Wav2Lip, start)[0].state_dict() if start else None
+    course = TeacherCourse(tracks, judge, config.teacher, config.seed, begun)
+    causes = {"expert": expert, "start": start}
+    return _train(course, tracks, output, config, entries, causes, progress_factory)
+
+
+def _open(
+    corpus: Path,
+    output: Path,
+    config: Config,
+    own: Sequence[Entry],
+    files: Sequence[Path | None],
+) -> tuple[list[Track], list[Entry]]:
+    """The tracks and all that goes into the training; complains before anything is made."""
+    tracks = open_corpus(corpus)
+    entries = [*training_entries(corpus), *own]
+    if config.commercial_safe:
+        require_commercial(entries)
+    choose_device(config.device)
+    require_output(output, [path for path in files if path])
+    return tracks, entries
+
+
+def _train(
+    course: Course,
+    tracks: Sequence[Track],
+    output: Path,
+    config: Config,
+    entries: Sequence[Entry],
+    files: Mapping[str, Path | None],
+    progress_factory: ProgressFactory,
+) -> Metrics:
+    place = named_path(output)
+    folder = place.with_name(place.name + ".work")
+    cause = {
+        "network": course.section,
+        "settings": {k: v for k, v in asdict(course.config).items() if k not in _NO_CAUSE},
+        "seed": config.seed,
+        "tracks": [[track.name, track.digest] for track in tracks],
+        **{name: digest_file(path) if path else None for name, path in files.items()},
+    }
+    with disk_errors_remedied(folder), ActorFolder(folder).lock():
+        with progress_factory(course.section) as progress:
+            # A bar cannot be handed to another process; a line in the log can.
+            alone = course.config.devices == 1
+            told: Callable[..., None] = progress if alone else LoggedProgress(course.section)
+            work = TrainingWork(folder, told)
+            work.begin(cause)
+            state, figures = run_course(
+                course, config.seed, work.journal(), choose_device(config.device).type
+            )
+        _save(place, state, {**trained_metadata(entries), "figures": json.dumps(figures)})
+        work.end()
+    length = sum(len(track.faces) for track in tracks)
+    return {**figures, "tracks": len(tracks), "footage_s": length / 25}
+
+
+def _save(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write weights, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    plain: dict[str, Any] = {name: value.contiguous() for name, value in state.items()}
+    write_bytes(partial, weights_to_bytes(plain, {**metadata, "made_with": "metatalk"}))
+    partial.replace(path)
