@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 import metatalk.cli  # noqa: F401 (how threads wait is set before PyTorch is loaded)
+from metatalk.fabric import open_fabric
 from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
 from metatalk.lipsync.learning.expert import ExpertCourse
-from metatalk.lipsync.learning.fabric import open_fabric
 from metatalk.lipsync.learning.generator import TeacherCourse
 from metatalk.lipsync.learning.windows import Draw, split_spans
 from metatalk.lipsync.syncnet import ColourExpert

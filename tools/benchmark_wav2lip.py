@@ -26,7 +26,7 @@ from metatalk.lipsync.checkpoints import load_network
 from metatalk.lipsync.mel import BANDS, CHUNK_COLUMNS
 from metatalk.lipsync.seam import blend_face
 from metatalk.lipsync.speaking import _cut_face
-from metatalk.lipsync.wav2lip import FACE_PX, FIRST_DRAWN, Teacher, Wav2Lip, prepare_teacher
+from metatalk.lipsync.wav2lip import FACE_PX, FIRST_DRAWN, Redrawer, Wav2Lip, prepare_redrawer
 from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.media.video import index_frames, read_pictures
 
@@ -59,8 +59,8 @@ def compare_generators(network: Wav2Lip, batch: int, rounds: int, threads: int) 
     chunks = rng.uniform(-4, 4, (batch, BANDS, CHUNK_COLUMNS)).astype(np.float32)
     mel, faces = torch.from_numpy(chunks)[:, None], torch.rand(batch, 6, FACE_PX, FACE_PX)
     cpu = torch.device("cpu")
-    full = prepare_teacher(network, cpu, torch.float32, batch)
-    half = prepare_teacher(network, cpu, torch.bfloat16, batch)
+    full = prepare_redrawer(network, cpu, torch.float32, batch)
+    half = prepare_redrawer(network, cpu, torch.bfloat16, batch)
     pictures = (targets, references, chunks)
     contest: Contest = {
         "plain PyTorch, fp32": lambda: _plain(network, mel, faces),
@@ -78,7 +78,7 @@ def compare_generators(network: Wav2Lip, batch: int, rounds: int, threads: int) 
             f"| {name} | {np.median(wall):.1f} | {1e3 / np.median(wall):.1f} | {processor:.1f} "
             f"| {ratio:.2f} |"
         )
-    plain = Teacher(network, batch).redraw(*pictures)[:, FIRST_DRAWN:].astype(int)
+    plain = Redrawer(network, batch).redraw(*pictures)[:, FIRST_DRAWN:].astype(int)
     for name, ready in (("fp32", full), ("bf16", half)):
         apart = np.abs(ready.redraw(*pictures)[:, FIRST_DRAWN:] - plain)
         print(f"\n{name} against plain on noise: {apart.mean():.3f} levels, most {apart.max()}")
@@ -125,7 +125,7 @@ def time_the_way(
         if np.isfinite(box).all() and blended < 100:
             _blend_once(picture, box, faces.outlines[picture.index], settings, steps)
             blended += 1
-    ready = prepare_teacher(network, torch.device("cpu"), torch.bfloat16, batch)
+    ready = prepare_redrawer(network, torch.device("cpu"), torch.bfloat16, batch)
     noise = np.random.default_rng(0).integers(0, 256, (batch, FACE_PX, FACE_PX, 3), np.uint8)
     chunks = np.zeros((batch, BANDS, CHUNK_COLUMNS), np.float32)
     ready.redraw(noise, noise, chunks)

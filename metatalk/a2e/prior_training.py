@@ -27,7 +27,7 @@ from metatalk.a2e.prior_pupils import Pupil, draw_batch, finish_prior, prepare_p
 from metatalk.a2e.threads import one_thread
 from metatalk.a2e.windows import Lesson, Windows
 from metatalk.errors import FittingError
-from metatalk.lipsync.learning.fabric import open_fabric
+from metatalk.fabric import open_fabric
 
 log = logging.getLogger(__name__)
 

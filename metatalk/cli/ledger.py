@@ -1,4 +1,4 @@
-"""`metatalk ledger`: what an actor or a result is made of, and under which terms."""
+"""`metatalk ledger`: what an actor, a result or weights are made of, and under which terms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metatalk.cli import terminal
 from metatalk.cli.app import app
 from metatalk.cli.options import Json
 from metatalk.errors import MissingAssetError
-from metatalk.workspace.ledger import Entry, least_commercial, read_entries
+from metatalk.workspace.ledger import Entry, least_commercial, read_entries, read_network_entries
 
 SAFE = "commercially safe"
 DIGITS = 12  # of a digest that are shown; --json has them all
@@ -28,13 +28,14 @@ def ledger(
     place: Annotated[
         Path,
         typer.Argument(
-            help="An actor's folder, a result, or a .ledger.json.", metavar="DIR|RESULT"
+            help="An actor's folder, a result, trained weights, or a .ledger.json.",
+            metavar="DIR|FILE",
         ),
     ],
     *,
     as_json: Json = False,
 ) -> None:
-    """Show what an actor or a result is made of, and whether it may be used commercially."""
+    """Show what an actor, a result or weights are made of, and if commercial use is allowed."""
     entries = _find_entries(place)
     if as_json:
         summed = {"place": str(place), "commercial": least_commercial(entries)}
@@ -45,23 +46,33 @@ def ledger(
 
 
 def _find_entries(place: Path) -> list[Entry]:
-    from metatalk.stages.ingredients import actor_entries, named_footage
+    from metatalk.stages.ingredients import actor_entries
 
     beside = place.with_name(f"{place.name}.ledger.json")
     if beside.is_file():
-        return named_footage(read_entries(beside), place.name)
+        return _told(beside, place.name)
     if place.is_dir():
         if not any((place / name).exists() for name in ("ledger.json", "config.json", "fit")):
             raise MissingAssetError(f"{place}: no actor and no result", "give an actor's folder")
         return actor_entries(place)
     if place.is_file() and place.suffix == ".json":
-        return named_footage(read_entries(place), place.name)
+        return _told(place, place.name)
     if place.is_file():
         raise MissingAssetError(
             f"{place}: there is no {beside.name} beside it",
-            "a result's ledger lies beside it: copy it along, or make the result again",
+            "the ledger of a result or of weights lies beside it: copy it along, or make it again",
         )
     raise MissingAssetError(f"{place}: no such actor or result", "check the path")
+
+
+def _told(path: Path, name: str) -> list[Entry]:
+    """The entries of a file: every result shows a face, weights show none."""
+    from metatalk.stages.ingredients import named_footage, named_training
+
+    trained = read_network_entries(path)
+    if trained is not None:
+        return named_training(trained, name)
+    return named_footage(read_entries(path), name)
 
 
 def _show(entries: list[Entry]) -> None:

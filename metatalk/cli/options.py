@@ -118,6 +118,11 @@ def with_safe(words: Sequence[str] | None, safe: bool) -> list[str]:
     return [*(words or []), *(["commercial_safe=true"] if safe else [])]
 
 
+def is_setting(word: str) -> bool:
+    """Whether a word among files is `key=value`, and not the name of a file that is there."""
+    return "=" in word and not Path(word).exists()
+
+
 def names(given: Sequence[str] | None) -> frozenset[str]:
     """What an option that may be repeated, or list names with commas, names in all."""
     return frozenset(name for words in given or [] for name in words.split(",") if name)
@@ -147,7 +152,7 @@ def recording_or_word(
     Returns:
         The recording, where there is one, and the settings.
     """
-    if audio is not None and "=" in str(audio) and not audio.exists():
+    if audio is not None and is_setting(str(audio)):
         return None, [str(audio), *(words or [])]
     return audio, list(words) if words else None
 

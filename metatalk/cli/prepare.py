@@ -9,7 +9,7 @@ import typer
 
 from metatalk.cli import terminal
 from metatalk.cli.lipsync import lipsync
-from metatalk.cli.options import Json, Verbose
+from metatalk.cli.options import Json, Verbose, is_setting
 from metatalk.config import load_config
 from metatalk.errors import MissingAssetError
 
@@ -38,7 +38,9 @@ def prepare_command(
     ] = None,
     terms: Annotated[
         str | None,
-        typer.Option(help="Under which the clips may be used; kept with what is trained."),
+        typer.Option(
+            help="Under which the clips may be used, where nothing that lies by them says so."
+        ),
     ] = None,
     min_seconds: Annotated[
         float, typer.Option(help="Shorter stretches of speech are left out.", min=0.2)
@@ -48,7 +50,7 @@ def prepare_command(
 ) -> None:
     """Cut faces and sound out of talking clips. Run again to go on; what is done is kept."""
     terminal.set_up_logging(verbose)
-    words = [word for word in clips if _is_setting(word)]
+    words = [word for word in clips if is_setting(word)]
     paths = [Path(word) for word in clips if word not in words]
     if not paths:
         raise MissingAssetError("there is nothing to prepare", "name a folder of talking clips")
@@ -64,15 +66,12 @@ def prepare_command(
             terminal.bars(),
             workers=workers,
             terms=terms,
+            commercial_safe=config.commercial_safe,
         )
     if as_json:
         terminal.show_json(outcome.metrics())
     else:
         typer.echo(_in_words(outcome))
-
-
-def _is_setting(word: str) -> bool:
-    return "=" in word and not Path(word).exists()
 
 
 def _in_words(outcome: Outcome) -> str:

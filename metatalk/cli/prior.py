@@ -15,6 +15,7 @@ from metatalk.cli.options import (
     Preset,
     Safe,
     Verbose,
+    is_setting,
     require_files,
     settings,
     with_safe,
@@ -56,8 +57,8 @@ def train_prior(
 ) -> None:
     """Learn from many actors what a new one begins with. Run again to go on where it was."""
     terminal.set_up_logging(verbose)
-    paths = [Path(word) for word in clips if not _is_setting(word)]
-    words = [word for word in clips if _is_setting(word)]
+    paths = [Path(word) for word in clips if not is_setting(word)]
+    words = [word for word in clips if is_setting(word)]
     require_files(*paths)
     chosen = settings(preset, config, with_safe(words, safe), output.parent)
     if commercial is not None:
@@ -74,7 +75,3 @@ def train_prior(
 
         metrics = learn_prior(paths, output, chosen, terms, terminal.bars())
     terminal.show_values(metrics, as_json)
-
-
-def _is_setting(word: str) -> bool:
-    return "=" in word and not Path(word).exists()

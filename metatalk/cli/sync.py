@@ -28,6 +28,7 @@ from metatalk.cli.options import (
     with_face,
     with_safe,
 )
+from metatalk.errors import MediaError
 from metatalk.workspace.output import require_output
 
 
@@ -70,8 +71,11 @@ def sync(
         from metatalk.stages.ingredients import judging_ingredients
         from metatalk.stages.terms import require_commercial
 
-        require_commercial(judging_ingredients(Path(section.judge), chosen.landmarks.detector))
+        named = Path(section.judge).expanduser()
+        require_commercial(judging_ingredients(named, chosen.landmarks.detector))
     drawn = plot or _beside(clip)
+    if drawn.suffix.lower() != ".png":
+        raise MediaError(f"{drawn}: the plot is a PNG", "give --plot a name that ends in .png")
     require_output(drawn, [clip])
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.sync import judge_clip
@@ -94,21 +98,23 @@ def _beside(clip: Path) -> Path:
 
 def _show(document: Mapping[str, Any], distance: str, confidence: str) -> None:
     """Print a verdict, its parts where there are several, and what was left out."""
-    terminal.show_values(
-        {
+    facts = {name: document[name] for name in ("judge", "terms", "plot")}
+    if document["trusted"] is False:
+        terminal.show_values({"no verdict": document["trust"], **facts}, as_json=False)
+    else:
+        verdict = {
             "offset": f"{document['offset_frames']:+d} frames, {document['offset_ms']:+d} ms "
             f"({document['offset']})",
             **{name: document[name] for name in (distance, confidence, "windows", "trust")},
-            **{name: document[name] for name in ("judge", "terms", "plot")},
-        },
-        as_json=False,
-    )
+        }
+        terminal.show_values({**verdict, **facts}, as_json=False)
     figures = ("offset_ms", distance, confidence)
     if len(document["runs"]) > 1:
         rows = [[f"{run['start_s']:.2f}", f"{run['end_s']:.2f}", run] for run in document["runs"]]
         _show_table(("from s", "to s"), figures, rows)
-    if document["versions"]:
-        rows = [[name, version] for name, version in document["versions"].items()]
+    # Of a verdict that is withheld those who asked for the versions see what speaks against it.
+    if versions := document.get("untrusted", document)["versions"]:
+        rows = [[name, version] for name, version in versions.items()]
         _show_table(("version",), (*figures, "at_real_offset"), rows)
     for reason in dict.fromkeys(stretch["reason"] for stretch in document["left_out"]):
         kind = [each for each in document["left_out"] if each["reason"] == reason]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metatalk.lipsync.sync_figures import JUDGED_RATE, MAX_SHIFT, SyncFigures
+from metatalk.lipsync.sync_figures import MAX_SHIFT, SyncFigures
+from metatalk.lipsync.tracks import RATE
 from metatalk.shapes import check_shape
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw_sync(figures: SyncFigures, spans: Sequence[Span], star: str, title: str
 
 
 def _draw_shifts(axes: Axes, figures: SyncFigures, star: str) -> None:
-    step_ms = 1000 / JUDGED_RATE
+    step_ms = 1000 / RATE
     lead_ms = step_ms * (MAX_SHIFT - np.arange(2 * MAX_SHIFT + 1))
     axes.plot(lead_ms, figures.curve, "o-", color=CURVE, markersize=3.5, linewidth=1.2)
     axes.axhline(float(np.median(figures.curve)), color=QUIET, linestyle="--", linewidth=1)

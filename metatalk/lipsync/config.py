@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from metatalk.errors import ConfigError
+
+BOX_SMOOTH_S = 0.2  # standard deviation of the face box's temporal filter
+FACE_MARGIN = 0.08  # of the face's height, added below the chin
 
 
 @dataclass(frozen=True)
@@ -17,18 +21,18 @@ class GateConfig:
     max_lag_s: float = 0.08  # by which the lips may lead or follow
     max_advantage: float = 0.08  # of correlation, by which a larger lag may fit better
     max_open_share: float = 0.7  # of a sentence's p, b and m at which the lips stay apart
-    min_confidence: float = 0.5  # LSE-C of the judge, where there is one
+    min_confidence: float = 0.3  # of the judge, as a share of what it has in the actor's own clip
     max_offset: int = 1  # frames at 25 a second that the judge may find
 
     def __post_init__(self) -> None:
         for name in ("min_movement", "max_lag_s", "max_advantage", "max_offset"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"pseudo.gate.{name} is {getattr(self, name)}", "give 0 or more")
-        if not (0 <= self.min_likeness <= 1 and 0 <= self.max_open_share <= 1):
-            raise ConfigError(
-                "pseudo.gate.min_likeness or pseudo.gate.max_open_share is out of range",
-                "give shares from 0 to 1",
-            )
+        for name in ("min_likeness", "max_open_share", "min_confidence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"pseudo.gate.{name} is {getattr(self, name)}", "give a share from 0 to 1"
+                )
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,18 @@ class PseudoConfig:
     reference_pool: int = 64  # closed-mouth faces that are kept to choose from
     footage_s: float = 30.0  # of the clip that is shown; more is more poses, and more disk
     min_stretch_s: float = 2.0  # of it without a cut; shorter stretches only if there is no other
-    box_smooth_s: float = 0.2  # standard deviation of the face box's temporal filter
+    box_smooth_s: float = BOX_SMOOTH_S  # of the face box's temporal filter
     batch: int = 16  # faces a network call
-    face_margin: float = 0.08  # of the face's height, added below the chin
+    face_margin: float = FACE_MARGIN  # of the face's height, added below the chin
     min_face_share: float = 0.9  # of a sentence's frames; with fewer it is not learned from
     max_error_mm: float = 2.0  # mean landmark error of a sentence; with more it is not either
     judge: str | None = None  # a SyncNet or lip-sync expert that is asked as well
     gate: GateConfig = field(default_factory=GateConfig)
 
     def __post_init__(self) -> None:
+        for name in ("checkpoint", "corpus", "judge"):  # shells leave the ~ of a=~/FILE as it is
+            if (named := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(Path(named).expanduser()))
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from metatalk.landmarks.points import point_groups
 from metatalk.landmarks.track import LandmarkTrack
+from metatalk.lipsync.config import BOX_SMOOTH_S, FACE_MARGIN
 from metatalk.lipsync.wav2lip import FACE_PX
 from metatalk.shapes import check_shape
 
@@ -21,7 +22,7 @@ _LOWER_HALF = (0.42, 0.52)  # of the crop's height: where the redrawn half fades
 
 
 def face_boxes(
-    track: LandmarkTrack, smooth_frames: float = 5.0, margin: float = 0.08
+    track: LandmarkTrack, smooth_frames: float = 25 * BOX_SMOOTH_S, margin: float = FACE_MARGIN
 ) -> np.ndarray:
     """Box the face in every frame without looking at the mouth.
 

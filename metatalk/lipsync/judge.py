@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -15,17 +14,17 @@ from torch import Tensor
 
 from metatalk.errors import ConfigError, MediaError, MissingAssetError, ShapeError
 from metatalk.lipsync.checkpoints import KINDS, CheckpointRecord, load_network
+from metatalk.lipsync.learning.tensors import lower_halves
 from metatalk.lipsync.mel import CHUNK_COLUMNS, chunk_starts, wav2lip_mel
 from metatalk.lipsync.mfcc import syncnet_mfcc
 from metatalk.lipsync.sync_figures import (
-    JUDGED_RATE,
     SyncFigures,
     count_windows,
     distance_rows,
     figures_of_rows,
     sync_figures,
 )
-from metatalk.lipsync.sync_runs import at_25_fps, is_silent
+from metatalk.lipsync.sync_runs import is_silent
 from metatalk.lipsync.syncnet import (
     MFCC_COLUMNS,
     MFCC_PER_FRAME,
@@ -34,10 +33,11 @@ from metatalk.lipsync.syncnet import (
     SyncNet,
 )
 from metatalk.lipsync.syncnet_crop import SYNCNET_PX
+from metatalk.lipsync.tracks import RATE
 from metatalk.lipsync.wav2lip import FACE_PX
 from metatalk.shapes import check_shape
 
-__all__ = ["Judge", "SyncFigures", "at_25_fps", "open_judge", "sync_figures", "sync_of_faces"]
+__all__ = ["Judge", "SyncFigures", "open_judge", "sync_figures"]
 
 _REMEDY = (
     "give --judge FILE or sync.judge=FILE: the official syncnet_v2.model or lipsync_expert.pth, or "
@@ -176,24 +176,22 @@ class Judge:
             starts = MFCC_PER_FRAME * np.arange(windows)
         else:
             columns, size = wav2lip_mel(samples), CHUNK_COLUMNS
-            starts = chunk_starts(windows, JUDGED_RATE, 1 << 62)
+            starts = chunk_starts(windows, RATE, 1 << 62)
         if windows and starts[-1] + size > columns.shape[1]:
             raise ShapeError(
                 f"{len(samples)} samples are not the sound of {windows} windows",
-                f"give {windows + WINDOW_FRAMES} frames' worth, {JUDGED_RATE} frames a second",
+                f"give {windows + WINDOW_FRAMES} frames' worth, {RATE} frames a second",
             )
         return (columns[:, start : start + size] for start in starts.tolist())
 
     def _embed_faces(self, faces: np.ndarray) -> Tensor:
         check_shape("faces", faces, f"T {self.crop_px} {self.crop_px} 3")
+        windows = torch.from_numpy(faces).unfold(0, WINDOW_FRAMES, 1)  # (T - 4, H, W, 3, 5)
+        windows = windows.movedim(-1, 1)  # (T - 4, 5, H, W, 3)
         if self.kind == "expert":
-            faces = faces[:, FACE_PX // 2 :]
-        pixels = torch.from_numpy(np.ascontiguousarray(faces[..., ::-1])).permute(0, 3, 1, 2)
-        windows = pixels.unfold(0, WINDOW_FRAMES, 1)  # (T - 4, 3, H, W, 5)
-        if self.kind == "syncnet":
-            return self._run(self.network.embed_lips, windows.permute(0, 1, 4, 2, 3).float())
-        stacked = windows.permute(0, 4, 1, 2, 3).flatten(1, 2)  # (T - 4, 15, 48, 96)
-        return self._run(self.network.embed_lips, stacked.float() / 255)
+            return self._run(self.network.embed_lips, lower_halves(windows))
+        pixels = windows.flip(-1).permute(0, 4, 1, 2, 3)  # (T - 4, 3, 5, H, W) BGR
+        return self._run(self.network.embed_lips, pixels.float())
 
     def _run(self, network: Callable[[Tensor], Tensor], windows: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
@@ -235,28 +233,6 @@ def open_judge(
         dtype=dtype,
         batch=batch,
     )
-
-
-def sync_of_faces(
-    judge: Judge, faces: np.ndarray, samples: np.ndarray, rate: Fraction | float = JUDGED_RATE
-) -> SyncFigures:
-    """Judge faces of any rate and the sound that goes with them.
-
-    Args:
-        judge: who judges.
-        faces: (T, px, px, 3) uint8 RGB, of the judge's own size.
-        samples: (S,) sound at 16 kHz, the first at the time of the first face.
-        rate: faces a second.
-
-    Returns:
-        The figures; a judge with a star gives figures with a star.
-
-    Raises:
-        ShapeError: a face or the sound has another shape.
-        MediaError: under two seconds, or silence.
-    """
-    chosen = at_25_fps(len(faces), rate)
-    return judge.judge((faces[place] for place in chosen.tolist()), samples)
 
 
 def _load(path: Path) -> tuple[SyncNet | ColourExpert, CheckpointRecord]:

@@ -19,11 +19,8 @@ from torch import Tensor
 
 from metatalk.errors import ShapeError
 from metatalk.lipsync.mel import SAMPLE_RATE
-from metatalk.lipsync.sync_figures import (
-    JUDGED_RATE,
-    SyncFigures,
-    figures_of_rows,
-)
+from metatalk.lipsync.sync_figures import SyncFigures, figures_of_rows
+from metatalk.lipsync.tracks import RATE
 
 Compare = Callable[[Tensor, Tensor], Tensor]
 
@@ -151,7 +148,7 @@ def sound_versions(samples: np.ndarray, rng: np.random.Generator) -> dict[str, n
         The real sound, and those displaced by 200 ms and shuffled in pieces of half a second, by
         name, all (S,). What a displacement moves in is silence.
     """
-    by = DISPLACED_FRAMES * SAMPLE_RATE // JUDGED_RATE
+    by = DISPLACED_FRAMES * SAMPLE_RATE // RATE
     pieces = np.split(samples, range(_BLOCK_SAMPLES, len(samples), _BLOCK_SAMPLES))
     order = _no_fixed_point(len(pieces), rng)
     return {

@@ -3,7 +3,7 @@
     plan = plan_faces(track, rate, config, strength)
     faces = gather_references(pictures of plan.wanted(), plan)
     starts = mel_starts(times of the result's frames, mel.shape[1])
-    for picture in redraw_faces(pictures, mel, starts, plan, faces, teacher, config): ...
+    for picture in redraw_faces(pictures, mel, starts, plan, faces, redrawer, config): ...
 
 Frames without a face pass through untouched.
 """
@@ -24,7 +24,7 @@ from metatalk.lipsync.faces import cut_box, face_boxes, shrink_face, whole_pixel
 from metatalk.lipsync.mel import CHUNK_COLUMNS, COLUMNS_PER_SECOND, SILENCE, mel_chunks
 from metatalk.lipsync.references import choose_references
 from metatalk.lipsync.seam import blend_face, lower_outlines
-from metatalk.lipsync.wav2lip import Teacher
+from metatalk.lipsync.wav2lip import Redrawer
 from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.media.picture import Picture
 from metatalk.shapes import check_shape
@@ -117,10 +117,10 @@ def redraw_faces(
     starts: np.ndarray,
     plan: FacePlan,
     faces: Mapping[int, np.ndarray],
-    teacher: Teacher,
+    redrawer: Redrawer,
     config: Wav2LipConfig,
 ) -> Iterator[Picture]:
-    """Redraw pictures so that their face speaks; memory holds as many as the teacher's batch.
+    """Redraw pictures so that their face speaks; memory holds as many as the redrawer's batch.
 
     Args:
         pictures: of the film, any frames in any order; `Picture.index` says which.
@@ -128,7 +128,7 @@ def redraw_faces(
         starts: (N,) first column of each picture, from `mel_starts`.
         plan: from `plan_faces`.
         faces: from `gather_references`.
-        teacher: who redraws the faces.
+        redrawer: who redraws the faces.
         config: widths and strengths of the blend.
 
     Yields:
@@ -137,9 +137,9 @@ def redraw_faces(
     silence = np.full((len(mel), CHUNK_COLUMNS), SILENCE, np.float32)
     heard = np.concatenate([mel, silence], axis=1)
     stream, done = iter(pictures), 0
-    while group := list(islice(stream, teacher.batch)):
+    while group := list(islice(stream, redrawer.batch)):
         chunks = mel_chunks(heard, starts[done : done + len(group)])
-        yield from _redraw_group(group, chunks, plan, faces, teacher, config)
+        yield from _redraw_group(group, chunks, plan, faces, redrawer, config)
         done += len(group)
 
 
@@ -173,7 +173,7 @@ def _redraw_group(
     chunks: np.ndarray,
     plan: FacePlan,
     faces: Mapping[int, np.ndarray],
-    teacher: Teacher,
+    redrawer: Redrawer,
     config: Wav2LipConfig,
 ) -> Iterator[Picture]:
     shown = [place for place, picture in enumerate(group) if _is_redrawn(picture, plan)]
@@ -189,7 +189,7 @@ def _redraw_group(
             for at, number, target in zip(shown, wanted, targets, strict=True)
         ]
     )
-    drawn = dict(zip(shown, teacher.redraw(targets, references, chunks[shown]), strict=True))
+    drawn = dict(zip(shown, redrawer.redraw(targets, references, chunks[shown]), strict=True))
     seen = dict(zip(shown, targets, strict=True))
     for at, picture in enumerate(group):
         if at not in drawn:

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from metatalk.errors import MediaError
 from metatalk.lipsync.syncnet import WINDOW_FRAMES
+from metatalk.lipsync.tracks import RATE
 from metatalk.shapes import check_shape
 
-JUDGED_RATE = 25  # frames a second of all that is judged
 JUDGED_SAMPLES = 640  # samples of sound a frame, at 16 kHz
 MAX_SHIFT = 15  # frames either way that are tried
-MIN_FRAMES = 2 * JUDGED_RATE  # two seconds: below it the zero padding decides
+MIN_FRAMES = 2 * RATE  # two seconds: below it the zero padding decides
 MIN_WINDOWS = MIN_FRAMES - WINDOW_FRAMES
 
 _STEADY_WINDOWS = 9  # of the median that steadies confidence over time
@@ -43,7 +43,7 @@ class SyncFigures:
     @property
     def offset_ms(self) -> int:
         """The offset in milliseconds, positive when the sound leads the picture."""
-        return self.offset_frames * 1000 // JUDGED_RATE
+        return self.offset_frames * 1000 // RATE
 
     def confidence_at(self, offset_frames: int) -> float:
         """How far the distance at an offset lies below the median; below 0 it lies above."""
@@ -118,7 +118,7 @@ def figures_of_rows(rows: Sequence[Tensor], min_windows: int = MIN_WINDOWS) -> S
     if windows < max(min_windows, 1):
         raise MediaError(
             f"{windows} windows of {WINDOW_FRAMES} frames are too few to judge sync",
-            f"give at least {max(min_windows, 1) + WINDOW_FRAMES} frames at {JUDGED_RATE} a second"
+            f"give at least {max(min_windows, 1) + WINDOW_FRAMES} frames at {RATE} a second"
             " (two seconds) of speech",
         )
     curve = torch.cat(list(rows)).nanmean(dim=0).double().numpy()
@@ -166,4 +166,4 @@ def explain_offset(offset_frames: int) -> str:
     if offset_frames == 0:
         return "the sound is in sync"
     verb = "leads" if offset_frames > 0 else "lags"
-    return f"the sound {verb} by {abs(offset_frames) * 1000 // JUDGED_RATE} ms"
+    return f"the sound {verb} by {abs(offset_frames) * 1000 // RATE} ms"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.lipsync.mel import SAMPLE_RATE
 from metatalk.lipsync.sync_figures import (
-    JUDGED_RATE,
     JUDGED_SAMPLES,
     MIN_FRAMES,
     MIN_WINDOWS,
     count_windows,
 )
+from metatalk.lipsync.tracks import RATE, frames_at_rate
 from metatalk.shapes import check_shape
 
-_ROUNDING_S = 1e-3  # of a container's clock, such as Matroska's
 _SILENT = 1e-3  # of full scale: no sample of digital silence or of a dead microphone is louder
 
 
@@ -36,7 +33,7 @@ class SyncRun:
     @property
     def end_s(self) -> float:
         """Where it ends, seconds on the clip's clock."""
-        return self.start_s + len(self.frames) / JUDGED_RATE
+        return self.start_s + len(self.frames) / RATE
 
 
 @dataclass(frozen=True)
@@ -48,49 +45,8 @@ class LeftOut:
     reason: str
 
 
-def at_25_fps(count: int, rate: Fraction | float) -> np.ndarray:
-    """Choose the frames of a video that a judge sees.
-
-    Args:
-        count: frames of the video.
-        rate: its frames a second.
-
-    Returns:
-        (T,) int64 frame numbers: the nearest frame to every twenty-fifth of a second that is
-        whole inside the video. At 25 frames a second these are all of them.
-
-    >>> at_25_fps(7, 50).tolist(), at_25_fps(3, 12.5).tolist()
-    ([0, 2, 4], [0, 1, 1, 2, 2, 2])
-    """
-    step = Fraction(rate) / JUDGED_RATE  # frames of the video from moment to moment
-    moments = count * step.denominator // step.numerator
-    places = [floor(k * step + Fraction(1, 2)) for k in range(moments)]
-    return np.minimum(np.array(places, np.int64), count - 1)
-
-
-def frames_at_25_fps(seconds: np.ndarray, end_s: float) -> np.ndarray:
-    """Choose the frames that a judge sees where their times are not even.
-
-    Args:
-        seconds: (T,) increasing times of the frames.
-        end_s: when the last one ends.
-
-    Returns:
-        (N,) int64 places in `seconds`: the nearest to every twenty-fifth of a second, from the
-        first frame's time on, that is whole before the end.
-
-    Raises:
-        ShapeError: the times are not a vector.
-    """
-    check_shape("seconds", seconds, "T")
-    count = max(floor((end_s - float(seconds[0]) + _ROUNDING_S) * JUDGED_RATE), 1)
-    moments = seconds[0] + np.arange(count) / JUDGED_RATE
-    middles = (seconds[:-1] + seconds[1:]) / 2
-    return np.asarray(np.searchsorted(middles, moments, side="right"), np.int64)
-
-
 def is_silent(samples: np.ndarray) -> bool:
-    """Whether there is nothing to be heard, so that no judge can say anything."""
+    """Whether nothing at all is heard: a judge may try the faintest speech, see `is_too_quiet`."""
     return len(samples) == 0 or float(np.abs(samples).max()) < _SILENT
 
 
@@ -124,17 +80,38 @@ def plan_runs(
         if first >= end:
             continue
         end_s = _end(seconds, end, rate)
-        frames = first + frames_at_25_fps(seconds[first:end], end_s)
+        frames = first + frames_at_rate(seconds[first:end], end_s)
         start = round(float(seconds[first]) * SAMPLE_RATE)
         sound = slice(start, start + JUDGED_SAMPLES * len(frames))
         shot = int(np.searchsorted(track.shots[:, 1], first, side="right"))
         run = SyncRun(shot, float(seconds[first]), frames, sound)
         reason = _refuse(run, samples[sound])
         if reason:
-            left_out.append(LeftOut(run.start_s, run.end_s, reason))
+            left_out.append(LeftOut(run.start_s, end_s, reason))
         else:
             runs.append(run)
     return runs, sorted(left_out, key=lambda stretch: stretch.start_s)
+
+
+def first_seconds(runs: Sequence[SyncRun], most_s: float) -> list[SyncRun]:
+    """Keep as many runs, in order of time, as make so many seconds; the last may be cut short.
+
+    Args:
+        runs: from `plan_runs`.
+        most_s: seconds to keep.
+
+    Returns:
+        The runs of two seconds and more that are left.
+    """
+    kept, left = [], most_s * RATE  # frames
+    for run in runs:
+        frames = run.frames[: int(min(left, len(run.frames)))]
+        if len(frames) < MIN_FRAMES:
+            continue
+        sound = slice(run.sound.start, run.sound.start + JUDGED_SAMPLES * len(frames))
+        kept.append(replace(run, frames=frames, sound=sound))
+        left -= len(frames)
+    return kept
 
 
 def _refuse(run: SyncRun, heard: np.ndarray) -> str:

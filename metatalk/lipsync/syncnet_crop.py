@@ -6,9 +6,6 @@ import cv2
 import numpy as np
 from scipy.ndimage import median_filter
 
-from metatalk.landmarks.track import LandmarkTrack
-from metatalk.lipsync.faces import face_boxes
-from metatalk.lipsync.sync_runs import SyncRun
 from metatalk.shapes import check_shape
 
 SYNCNET_PX = 224
@@ -18,24 +15,23 @@ _STEADY_FRAMES = 13
 _OUTSIDE = 110  # grey level beyond the picture
 
 
-def syncnet_places(track: LandmarkTrack, run: SyncRun) -> np.ndarray:
+def syncnet_places(boxes: np.ndarray) -> np.ndarray:
     """Place SyncNet's square in every frame of a run.
 
     Args:
-        track: landmarks of the clip.
-        run: the stretch.
+        boxes: (T, 4) left, top, right, bottom of the face at 25 a second, pixels; neither
+            smoothed nor with a margin.
 
     Returns:
-        (T, 3) float64 centre x and y and half size of the face, pixels, by the run's frames at
-        25 a second.
+        (T, 3) float64 centre x and y and half size of the face, pixels.
 
     Source: Chung & Zisserman 2016, as in the pipeline around `syncnet_v2.model`.
     Departs: there the box is that of the S3FD detector, here it is drawn from landmarks: as wide
         as the face, from the hairline to the resting chin. At the ends of a run the median is
         of the frames there are, in place of noughts beyond them.
     """
-    boxes = face_boxes(track, smooth_frames=0.0, margin=0.0)[run.frames].astype(np.float64)
-    left, top, right, bottom = boxes.T
+    check_shape("boxes", boxes, "T 4")
+    left, top, right, bottom = boxes.astype(np.float64).T
     half = np.maximum(right - left, bottom - top) / 2
     places = np.stack([(left + right) / 2, (top + bottom) / 2, half], axis=1)
     return np.asarray(median_filter(places, size=(_STEADY_FRAMES, 1), mode="nearest"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from metatalk.lipsync.faces import crop_face, paste_face
 from metatalk.lipsync.mel import chunk_starts, mel_chunks, wav2lip_mel
-from metatalk.lipsync.wav2lip import Teacher as Redrawer
+from metatalk.lipsync.wav2lip import Redrawer
 from metatalk.shapes import check_shape
 
 

@@ -25,6 +25,7 @@ _MARGIN_SHARE = (STORED_PX - INNER_PX) / 2 / INNER_PX  # of the box, on each sid
 _WINDOW_FRAMES = 5
 _MIN_FACE_PX = 32  # of the box's shorter side; smaller ones show no lips
 _SILENCE_RMS = 1e-3  # -60 dB
+_ROUNDING_S = 1e-3  # of a container's clock, such as Matroska's
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ def _find_fault(
     sides_px = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
     if sides_px.min() < _MIN_FACE_PX:
         return f"its face is {sides_px.min():.0f} pixels wide, not {_MIN_FACE_PX}"
-    if is_silent(cut_sound(samples, stretch)):
+    if is_too_quiet(cut_sound(samples, stretch)):
         return "its sound is silent"
     return ""
 
@@ -105,14 +106,17 @@ def frames_at_rate(seconds: np.ndarray, end_s: float = np.inf) -> np.ndarray:
         end_s: pictures that would be shown beyond this moment are left out.
 
     Returns:
-        (N,) int64 frame numbers, not decreasing; of two equally near ones the earlier.
+        (N,) int64 frame numbers, not decreasing; of two equally near ones the earlier, which is
+        the one on show.
 
     >>> frames_at_rate(np.arange(7) / 30)
-    array([0, 1, 2, 4, 5, 6])
+    array([0, 1, 2, 4, 5])
     """
+    if not len(seconds):
+        return np.zeros(0, np.int64)
     usual = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1 / RATE
     lasting = min(seconds[-1] + usual, end_s) - seconds[0]
-    count = max(int(lasting * RATE + 1e-6), 0)
+    count = max(int((lasting + _ROUNDING_S) * RATE), 0)
     wanted = seconds[0] + np.arange(count) / RATE
     after = np.searchsorted(seconds, wanted).clip(1, max(len(seconds) - 1, 1))
     before = after - 1
@@ -138,7 +142,7 @@ def cut_sound(samples: np.ndarray, stretch: Stretch) -> np.ndarray:
     return np.pad(inside, (0, count - len(inside)))
 
 
-def is_silent(samples: np.ndarray) -> bool:
+def is_too_quiet(samples: np.ndarray) -> bool:
     """Whether sound, (S,) in [-1, 1], is nowhere loud enough to be speech."""
     return len(samples) == 0 or float(np.sqrt(np.mean(np.square(samples)))) < _SILENCE_RMS
 

@@ -174,7 +174,7 @@ FIRST_DRAWN = 39  # the first row of a face that `LowerFaceGenerator` draws
 
 
 @dataclass(frozen=True, eq=False)
-class Teacher:
+class Redrawer:
     """A generator that is ready to work: who redraws, and how many faces at a time."""
 
     generator: nn.Module  # as `Wav2Lip`, or drawing its lowest rows alone; in evaluation mode
@@ -208,12 +208,12 @@ class Teacher:
         return faces_out
 
 
-def prepare_teacher(
+def prepare_redrawer(
     generator: Wav2Lip,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     batch: int = 16,
-) -> Teacher:
+) -> Redrawer:
     """Bring a generator into the form in which it works fastest.
 
     Args:
@@ -224,12 +224,12 @@ def prepare_teacher(
         batch: faces a call.
 
     Returns:
-        The teacher.
+        The redrawer.
     """
     ready = LowerFaceGenerator(generator).eval().requires_grad_(False).to(device, dtype)
     # As `to(memory_format=...)`, which PyTorch's own type stubs do not know.
     convert_conv2d_weight_memory_format(ready, torch.channels_last)
-    return Teacher(ready, batch)
+    return Redrawer(ready, batch)
 
 
 def _folded(blocks: Blocks) -> Blocks:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metatalk.errors import ConfigError
+from metatalk.lipsync.config import BOX_SMOOTH_S, FACE_MARGIN
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Wav2LipConfig:
     reference_apart_s: float = 1.0  # how far in time "far" keeps from the frame
     precision: Literal["auto", "full", "mixed"] = "auto"  # auto: bfloat16 where hardware has it
     batch: int = 8  # faces a network call; more only cost memory
-    box_smooth_s: float = 0.2  # standard deviation of the face box's temporal filter
-    face_margin: float = 0.08  # of the face's height, added below the chin
+    box_smooth_s: float = BOX_SMOOTH_S  # of the face box's temporal filter
+    face_margin: float = FACE_MARGIN  # of the face's height, added below the chin
     feather: float = 0.06  # width of the mask's soft edge, as a share of the box
     chin_reach: float = 0.12  # how far the mask reaches below the filmed chin, from the nose
     colour_match: float = 1.0  # how fully the seam's colours are matched to the film, 0 to 1

@@ -23,6 +23,7 @@ from metatalk.stages.terms import (
     FACE_MODEL,
     NOT_STATED,
     OWN,
+    TRAINING,
     command_entry,
     commercial_of,
     corpus_entry,
@@ -128,7 +129,7 @@ def teacher_ingredients(config: PseudoConfig) -> list[Entry]:
     """The teacher, its corpus and its judge; nothing where the stage would be skipped."""
     if config.corpus is None or not (config.checkpoint or config.command):
         return []
-    corpus = Path(config.corpus)
+    corpus = Path(config.corpus).expanduser()
     entries = [corpus_entry(corpus)] if corpus.is_dir() else []
     if config.command:
         entries.append(command_entry(config.command, config.command_terms))
@@ -188,20 +189,6 @@ def prior_training_ingredients(clips: Sequence[Path], config: Config, terms: str
     return [*entries, *training_ingredients(config, "fit"), *hearing_ingredients(config.a2e)]
 
 
-def redraw_ingredients(face: Path, checkpoint: Path, detector: str) -> list[Entry]:
-    """All that a lip-sync network would take to redraw the mouth in a clip.
-
-    Args:
-        face: the clip; its consent lies beside it.
-        checkpoint: the network's weights.
-        detector: of landmarks, as `landmarks.detector` names it.
-
-    Raises:
-        MissingAssetError: the clip or the weights are not there.
-    """
-    return [clip_entry([], face), wav2lip_entry(checkpoint), landmark_model_entry(detector)]
-
-
 def judging_ingredients(judge: Path, detector: str) -> list[Entry]:
     """All that a verdict on sync takes; the clip is only measured, and needs no consent.
 
@@ -244,6 +231,18 @@ def named_footage(entries: Sequence[Entry], name: str) -> list[Entry]:
     if any(entry.kind == FOOTAGE for entry in told):
         return told
     return [*told, Entry(FOOTAGE, name, UNRECORDED)]
+
+
+def named_training(entries: Sequence[Entry], name: str) -> list[Entry]:
+    """The entries of trained weights, and footage of unknown terms if there is none among them.
+
+    Args:
+        entries: of their ledger.
+        name: for the footage that is missing.
+    """
+    if any(entry.kind == TRAINING for entry in entries):
+        return list(entries)
+    return [*entries, Entry(TRAINING, name, UNRECORDED)]
 
 
 def clip_entry(entries: Iterable[Entry], clip: Path) -> Entry:

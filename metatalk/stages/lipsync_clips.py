@@ -1,4 +1,4 @@
-"""Which clips a corpus is prepared from, and the split that their folder states."""
+"""Which clips a corpus is prepared from, and what is stated about them: split, terms."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from metatalk.errors import MissingAssetError
+from metatalk.stages.terms import commercial_of
+from metatalk.workspace.consent import NOT_ON_RECORD, consent_path, footage_entry
+from metatalk.workspace.terms import Terms, find_terms
 
 LOG = logging.getLogger(__name__)
 VIDEO_SUFFIXES = frozenset(
@@ -30,6 +34,7 @@ class Clip:
     path: Path
     name: str  # from the folder that was named on
     split: str | None = None
+    root: Path | None = None  # the folder that was named; None: the clip itself was
 
 
 def find_clips(sources: Sequence[Path]) -> list[Clip]:
@@ -61,6 +66,46 @@ def find_clips(sources: Sequence[Path]) -> list[Clip]:
     return sorted(found.values(), key=lambda clip: clip.name)
 
 
+def stated_terms(clip: Clip, digest: str, given: str | None) -> Terms:
+    """Say under which terms a clip may be used.
+
+    What lies nearest to the clip comes first: its consent, a statement beside it, those of the
+    folders up to the one that was named, what was given with the command. Where that does not
+    answer whether commercial use is allowed, the next that does counts.
+
+    Args:
+        clip: the clip.
+        digest: of its content.
+        given: terms of all clips; None: none are.
+
+    Raises:
+        ConsentError: the consent beside it has ended, has not begun, covers another clip or
+            cannot be read.
+        TermsError: a statement cannot be understood.
+    """
+    found = [*_consented(clip.path, digest), *_stated_around(clip)]
+    if given is not None:
+        found.append(Terms(given, commercial_of(given)))
+    answered = [terms for terms in found if terms.commercial != "unknown"]
+    return next(iter((*answered, *found)), Terms(NOT_ON_RECORD))
+
+
+def _consented(path: Path, digest: str) -> list[Terms]:
+    if not consent_path(path).is_file():
+        return []
+    entry = footage_entry(path, digest, None, date.today())
+    return [Terms(entry.terms, entry.commercial)]
+
+
+def _stated_around(clip: Clip) -> list[Terms]:
+    """Beside the clip, and in its folders up to the one that was named; nearest first."""
+    places = [clip.path]
+    if clip.root is not None:
+        above = clip.path.relative_to(clip.root).parents
+        places += [clip.root / folder for folder in above]
+    return [terms for place in places if (terms := find_terms(place))]
+
+
 def _clips_of(source: Path) -> Iterator[Clip]:
     if not source.is_dir():
         yield Clip(source, source.name)
@@ -72,7 +117,7 @@ def _clips_of(source: Path) -> Iterator[Clip]:
             if path.suffix.lower() not in VIDEO_SUFFIXES or file.startswith("."):
                 continue
             inside = path.relative_to(source)
-            yield Clip(path, f"{root.name}/{inside.as_posix()}", _split_of(inside, splits))
+            yield Clip(path, f"{root.name}/{inside.as_posix()}", _split_of(inside, splits), source)
 
 
 def _read_splits(folder: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from metatalk.errors import MetatalkError, MissingAssetError, StaleArtefactError
 from metatalk.lipsync.tracks import Track
+from metatalk.workspace.ledger import ANSWERS, Commercial
 from metatalk.workspace.manifest import write_json
 
 FORMAT = 1
@@ -39,6 +40,7 @@ class Source:
     digest: str  # of its content
     path: str = ""  # where it lay
     terms: str = ""  # under which it may be used
+    commercial: Commercial | None = None  # whether they allow commercial use; None: never asked
     split: str | None = None
     tracks: tuple[str, ...] = ()  # names of the folders below tracks/
     frames: int = 0  # of all tracks, at 25 a second
@@ -108,22 +110,6 @@ def open_corpus(folder: Path) -> list[Track]:
             f"{folder}: the corpus holds no track", "prepare clips in which somebody speaks"
         )
     return sorted(tracks, key=lambda track: track.name)
-
-
-def corpus_terms(folder: Path) -> list[str]:
-    """Say under which terms the clips of a corpus may be used.
-
-    Args:
-        folder: a prepared corpus.
-
-    Returns:
-        The distinct terms of all clips that gave a track, sorted.
-
-    Raises:
-        MissingAssetError: no such folder, or no corpus.
-        StaleArtefactError: the corpus is of another layout, or damaged.
-    """
-    return sorted({source.terms for source in read_sources(folder).values() if source.tracks})
 
 
 def read_sources(folder: Path) -> dict[str, Source]:
@@ -260,6 +246,8 @@ def _as_source(entry: Mapping[str, Any]) -> Source:
     values = {name: value for name, value in entry.items() if name in known}
     for name in ("tracks", "notes"):
         values[name] = tuple(values.get(name, ()))
+    if values.get("commercial") not in (None, *ANSWERS):  # what is not understood is no leave
+        values["commercial"] = "unknown"
     return Source(**values)
 
 

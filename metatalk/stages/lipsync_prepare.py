@@ -19,13 +19,14 @@ from typing import Any
 from metatalk.errors import (
     BusyActorError,
     ConfigError,
+    ConsentError,
     MediaError,
     MetatalkError,
     MissingAssetError,
     StaleArtefactError,
 )
 from metatalk.lipsync.tracks import RATE
-from metatalk.stages.lipsync_clips import Clip, find_clips
+from metatalk.stages.lipsync_clips import Clip, find_clips, stated_terms
 from metatalk.stages.lipsync_corpus import (
     INDEX,
     TRACKS,
@@ -40,10 +41,13 @@ from metatalk.stages.lipsync_corpus import (
 from metatalk.stages.lipsync_pool import prepare_side_by_side
 from metatalk.stages.lipsync_tracks import Preparation, remove_tracks, write_record
 from metatalk.stages.stage import Progress, ProgressFactory
+from metatalk.stages.terms import landmark_model_entry, require_commercial, training_entry
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.consent import NOT_ON_RECORD
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.manifest import Cause, explain_changes
+from metatalk.workspace.terms import FILE as STATEMENT
+from metatalk.workspace.terms import find_terms
 
 LOG = logging.getLogger(__name__)
 _SHOWN_FAULTS = 3
@@ -93,6 +97,7 @@ def prepare_corpus(
     *,
     workers: int | None = None,
     terms: str | None = None,
+    commercial_safe: bool = False,
 ) -> Outcome:
     """Prepare clips, a core each.
 
@@ -102,7 +107,10 @@ def prepare_corpus(
         preparation: how.
         progress_factory: shows how far it is.
         workers: clips at a time; None: as many as there are cores.
-        terms: under which the clips may be used; None: as on record.
+        terms: under which the clips may be used, where nothing that lies by them says so; None:
+            as on record.
+        commercial_safe: whether to refuse, before any work, clips that are not known to allow
+            commercial use.
 
     Returns:
         What became of each clip.
@@ -112,20 +120,24 @@ def prepare_corpus(
         StaleArtefactError: the folder holds a corpus that was prepared otherwise.
         BusyActorError: another process is preparing into the folder.
         MediaError: not one of the clips could be prepared.
+        TermsError: a statement of terms cannot be understood, or a clip is refused.
         MetatalkError: the folder is something else, or its disk is full or read-only.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"{workers} workers", "give 1 or more")
     began, found = time.monotonic(), find_clips(clips)
     _require_corpus_or_nothing(output)
-    with disk_errors_explained(output), _locked(output):
-        sources = _begin(output, preparation.settings())
-        try:
-            with progress_factory("clips") as progress:
-                run = _Run(output, sources, terms, progress)
-                run.prepare(found, preparation, workers or _cores())
-        finally:
-            write_index(output, preparation.settings(), sources)
+    with progress_factory("clips") as progress:
+        named = _identify_all(found, terms, progress)
+        if commercial_safe:
+            _require_cleared(output, named, preparation.landmarks.detector)
+        with disk_errors_explained(output), _locked(output):
+            sources = _begin(output, preparation.settings())
+            try:
+                run = _Run(output, sources, progress)
+                run.prepare(named, preparation, workers or _cores())
+            finally:
+                write_index(output, preparation.settings(), sources)
     mine = tuple(sources[key] for key in run.keys)
     outcome = Outcome(mine, run.kept, len(found) - len(mine), run.frames, time.monotonic() - began)
     if not outcome.prepared:
@@ -136,22 +148,16 @@ def prepare_corpus(
 class _Run:
     """One run's bookkeeping; `sources` is the whole corpus and is kept up to date."""
 
-    def __init__(
-        self, output: Path, sources: dict[str, Source], terms: str | None, progress: Progress
-    ) -> None:
-        self.output, self.sources, self.terms, self.progress = output, sources, terms, progress
+    def __init__(self, output: Path, sources: dict[str, Source], progress: Progress) -> None:
+        self.output, self.sources, self.progress = output, sources, progress
         self.keys: list[str] = []  # of this run's clips
         self.kept = self.done = self.total = self.frames = 0
 
-    def prepare(self, clips: Sequence[Clip], preparation: Preparation, workers: int) -> None:
+    def prepare(self, clips: Sequence[Source], preparation: Preparation, workers: int) -> None:
         """Prepare those clips that no earlier run has."""
         self.total = len(clips)
         by_path = {source.path: source.key for source in self.sources.values()}
-        todo = []
-        for number, clip in enumerate(clips):
-            self.progress(number, self.total, "looking for what is done")
-            source = self._take(clip)
-            todo += [source] if source else []
+        todo = [clip for clip in clips if self._take(clip)]
         for source in todo:
             self._forget_replaced(source, by_path)
         failed = [source for source in todo if source.error]
@@ -165,23 +171,28 @@ class _Run:
             self.done += 1
             self._note(source)
 
-    def _take(self, clip: Clip) -> Source | None:
-        """What is to be done about a clip; None: nothing, for it or its copy is prepared."""
-        source = _identify(clip, self.terms or NOT_ON_RECORD)
+    def _take(self, source: Source) -> bool:
+        """Whether a clip is still to be prepared: neither it nor its copy is."""
         if source.key in self.keys:
-            LOG.warning("%s: the same content as another clip; taken once", clip.name)
-            return None
+            LOG.warning("%s: the same content as another clip; taken once", source.name)
+            return False
         self.keys.append(source.key)
         before = self.sources.get(source.key)
+        if source.error:
+            remove_tracks(self.output, source.digest)  # of when it was allowed
+            return True
         if before is None or before.again or not is_whole(self.output, before):
-            return source
+            return True
         self.kept += 1
-        terms = before.terms if self.terms is None else self.terms
-        now = replace(before, name=clip.name, path=source.path, terms=terms, split=clip.split)
+        said = _with_terms_of(before, source)
+        now = replace(
+            before, name=source.name, path=source.path, split=source.split, terms=said.terms,
+            commercial=said.commercial,
+        )  # fmt: skip
         if now != before:
             self._note(now)
             _rewrite_records(self.output, now)
-        return None
+        return False
 
     def _forget_replaced(self, source: Source, by_path: Mapping[str, str]) -> None:
         """Drop the tracks of a clip that had other content when it was last prepared."""
@@ -225,16 +236,48 @@ def _begin(output: Path, settings: Mapping[str, Any]) -> dict[str, Source]:
     return read_sources(output)
 
 
-def _identify(clip: Clip, terms: str) -> Source:
-    path = str(clip.path.resolve())
+def _identify_all(clips: Sequence[Clip], terms: str | None, progress: Progress) -> list[Source]:
+    """What the clips are, before there is a trace of any work."""
+    named = []
+    for number, clip in enumerate(clips):
+        progress(number, len(clips), "looking for what is done")
+        named.append(_identify(clip, terms))
+    return named
+
+
+def _identify(clip: Clip, given: str | None) -> Source:
+    path, digest = str(clip.path.resolve()), ""
     try:
-        digest, error = digest_file(clip.path), None
-    except MissingAssetError as fault:
-        digest, error = "", fault.problem.removeprefix(f"{clip.path}: ")
+        digest = digest_file(clip.path)
+        stated = stated_terms(clip, digest, given)
+    except (MissingAssetError, ConsentError) as fault:
+        error = fault.problem.removeprefix(f"{clip.path}: ")
+        return Source(clip.name, digest, path=path, split=clip.split, error=error, again=True)
     return Source(
-        clip.name, digest, path=path, terms=terms, split=clip.split, error=error,
-        again=bool(error),
+        clip.name, digest, path=path, terms=stated.terms, commercial=stated.commercial,
+        split=clip.split,
     )  # fmt: skip
+
+
+def _with_terms_of(before: Source, now: Source) -> Source:
+    """A clip of which nothing is said now, and of which something was when it was prepared."""
+    if now.terms != NOT_ON_RECORD:
+        return now
+    return replace(now, terms=before.terms, commercial=before.commercial)
+
+
+def _require_cleared(output: Path, named: Sequence[Source], detector: str) -> None:
+    """Refuse what is not known to allow commercial use: the clips, and those with tracks already.
+
+    What cannot be prepared is none of the corpus.
+    """
+    before = read_sources(output) if read_index(output) is not None else {}
+    clips = [_with_terms_of(before.get(source.key, source), source) for source in named]
+    known = {source.key for source in clips}
+    clips += [source for key, source in before.items() if source.tracks and key not in known]
+    stated = find_terms(output)
+    entries = [training_entry(source, stated) for source in clips if not source.error]
+    require_commercial([landmark_model_entry(detector), *entries])
 
 
 def _rewrite_records(output: Path, source: Source) -> None:
@@ -247,7 +290,8 @@ def _rewrite_records(output: Path, source: Source) -> None:
 
 def _require_corpus_or_nothing(output: Path) -> None:
     if output.is_dir():
-        others = [path.name for path in output.iterdir() if not path.name.startswith(".")]
+        found = (path.name for path in output.iterdir() if not path.name.startswith("."))
+        others = [name for name in found if name != STATEMENT]  # made before its corpus
         if others and INDEX not in others:
             raise MetatalkError(
                 f"{output} holds something else ({min(others)})",

@@ -21,6 +21,7 @@ from metatalk.errors import FittingError, MediaError
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.detector import Detector, open_detector
 from metatalk.landmarks.track import LandmarkTrack, track_landmarks
+from metatalk.lipsync.config import BOX_SMOOTH_S, FACE_MARGIN
 from metatalk.lipsync.faces import face_boxes
 from metatalk.lipsync.mel import SAMPLE_RATE, wav2lip_mel
 from metatalk.lipsync.tracks import (
@@ -32,7 +33,7 @@ from metatalk.lipsync.tracks import (
     cut_face,
     cut_sound,
     face_window,
-    is_silent,
+    is_too_quiet,
 )
 from metatalk.media.audio import read_sound
 from metatalk.media.picture import Picture
@@ -42,9 +43,7 @@ from metatalk.stages.lipsync_corpus import TRACKS, Source
 from metatalk.stages.lipsync_glimpses import GlimpsedFaces
 
 LOG = logging.getLogger(__name__)
-REVISION = 1  # goes up when equal clips give other tracks
-BOX_SMOOTH_S = 0.2  # standard deviation of the face box's temporal filter
-FACE_MARGIN = 0.08  # of the face's height, added below the chin
+REVISION = 2  # goes up when equal clips give other tracks
 _FASTEST = 120.0  # frames a second; more is a container's clock, not a rate
 _BYTES_PER_SAMPLE = 2
 
@@ -119,7 +118,7 @@ def _open_clip(path: Path, min_seconds: float) -> tuple[VideoInfo, np.ndarray]:
     if not info.has_audio:
         raise MediaError(f"{path}: it has no sound track")
     samples = read_sound(path, SAMPLE_RATE, from_first_frame=True).samples
-    if is_silent(samples):
+    if is_too_quiet(samples):
         raise MediaError(f"{path}: its sound is silent")
     if len(samples) < min_seconds * SAMPLE_RATE:
         length_s = len(samples) / SAMPLE_RATE

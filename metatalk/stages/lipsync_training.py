@@ -23,6 +23,7 @@ from metatalk.lipsync.wav2lip import Wav2Lip
 from metatalk.stages.artefacts import write_bytes
 from metatalk.stages.device import choose_device
 from metatalk.stages.lipsync_corpus import open_corpus
+from metatalk.stages.provenance import write_network_ledger
 from metatalk.stages.stage import ProgressFactory, silent_progress
 from metatalk.stages.terms import (
     judge_entry,
@@ -139,7 +140,7 @@ def _train(
         "network": course.section,
         "settings": {k: v for k, v in asdict(course.config).items() if k not in _NO_CAUSE},
         "seed": config.seed,
-        "tracks": [[track.name, track.digest] for track in tracks],
+        "tracks": [[track.name, track.digest, track.split] for track in tracks],
         **{name: digest_file(path) if path else None for name, path in files.items()},
     }
     with disk_errors_remedied(folder), ActorFolder(folder).lock():
@@ -149,18 +150,26 @@ def _train(
             told: Callable[..., None] = progress if alone else LoggedProgress(course.section)
             work = TrainingWork(folder, told)
             work.begin(cause)
+            if (metrics := work.finished(place)) is not None:
+                log.info("%s is trained already; to train it anew, delete it", place)
+                return metrics
             state, figures = run_course(
                 course, config.seed, work.journal(), choose_device(config.device).type
             )
         _save(place, state, {**trained_metadata(entries), "figures": json.dumps(figures)})
-        work.end()
-    length = sum(len(track.faces) for track in tracks)
-    return {**figures, "tracks": len(tracks), "footage_s": length / 25}
+        write_network_ledger(place, entries)
+        length = sum(len(track.faces) for track in tracks)
+        metrics = {**figures, "tracks": len(tracks), "footage_s": length / 25}
+        work.end(place, metrics)
+    return metrics
 
 
 def _save(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write weights, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     plain: dict[str, Any] = {name: value.contiguous() for name, value in state.items()}
-    write_bytes(partial, weights_to_bytes(plain, {**metadata, "made_with": "metatalk"}))
-    partial.replace(path)
+    try:
+        write_bytes(partial, weights_to_bytes(plain, {**metadata, "made_with": "metatalk"}))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

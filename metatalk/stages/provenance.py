@@ -1,8 +1,8 @@
-"""What stands beside a result: that it is synthetic, what it is made of, and on which terms."""
+"""What stands beside a result or trained weights: what they are made of, and on which terms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from metatalk.stages.terms import OWN
 from metatalk.workspace.consent import footage_entry, is_consented
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.footage import is_footage
-from metatalk.workspace.ledger import Entry, least_commercial, read_ledger
+from metatalk.workspace.ledger import NETWORK, Entry, least_commercial, read_ledger
 from metatalk.workspace.manifest import write_json
 from metatalk.workspace.output import named_path
 
@@ -84,8 +84,22 @@ def write_result_ledger(output: Path, entries: Iterable[Entry]) -> None:
         output: the result.
         entries: what it is made of.
     """
+    _write_beside(output, MARK, entries)
+
+
+def write_network_ledger(output: Path, entries: Iterable[Entry]) -> None:
+    """Write `OUTPUT.ledger.json` beside trained weights, which show nobody: nothing is synthetic.
+
+    Args:
+        output: the weights.
+        entries: all they were trained on.
+    """
+    _write_beside(output, {NETWORK: True, "made_with": MARK["made_with"]}, entries)
+
+
+def _write_beside(output: Path, mark: Mapping[str, Any], entries: Iterable[Entry]) -> None:
     output = named_path(output)
     ledger = output.with_name(output.name + ".ledger.json")
     listed = list(dict.fromkeys(entries))
-    summed = {**MARK, "commercial": least_commercial(listed)}
+    summed = {**mark, "commercial": least_commercial(listed)}
     write_json(ledger, {**summed, "entries": [asdict(entry) for entry in listed]})

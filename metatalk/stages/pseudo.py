@@ -13,13 +13,13 @@ from metatalk.lipsync.checkpoints import load_network
 from metatalk.lipsync.config import PseudoConfig
 from metatalk.lipsync.pseudo import missing_teacher
 from metatalk.lipsync.teachers import Teacher, Wav2LipTeacher
-from metatalk.lipsync.wav2lip import Wav2Lip, prepare_teacher
+from metatalk.lipsync.wav2lip import Wav2Lip, prepare_redrawer
 from metatalk.precision import choose_precision
 from metatalk.stages.device import choose_device
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.ingredients import teacher_ingredients
 from metatalk.stages.rehearsal import open_rehearsal, say_all
-from metatalk.stages.screening import screen_sentences
+from metatalk.stages.screening import measure_own_clip, screen_sentences
 from metatalk.stages.sentences import plan_sentences, summarise
 from metatalk.stages.stage import Progress, Stage
 from metatalk.stages.teachers import CommandTeacher
@@ -48,10 +48,15 @@ def compute(
         return {"sentences": 0}
     teacher = open_teacher(config, device)
     sentences = plan_sentences(inputs["corpus"], Path(str(config.corpus)), config)
-    with open_rehearsal(inputs, config, fit, landmarks, teacher, out) as rehearsal:
+    own = measure_own_clip(inputs, open_face_model(fit.face_model, landmarks))
+    offset_s = own.offset_s if own else None
+    with open_rehearsal(
+        inputs, config, fit, landmarks, teacher, out, offset_s, device
+    ) as rehearsal:
         say_all(rehearsal, sentences, config, out, progress)
-    model = open_face_model(fit.face_model, landmarks)
-    sync = screen_sentences(out, sentences, inputs, model, config.gate)
+    sync = screen_sentences(out, sentences, own, config.gate)
+    if rehearsal.judge_outcome:
+        sync["judge"] = rehearsal.judge_outcome
     record_entries(out, teacher_ingredients(config))
     digests = {name: digest_file(inputs[name]) for name in ("teacher", "corpus")}
     return {**summarise(out, sentences), **sync, **digests}
@@ -68,7 +73,7 @@ def open_teacher(config: PseudoConfig, device: str) -> Teacher:
         return CommandTeacher(config.command, config.command_timeout_s)
     generator, _ = load_network(Wav2Lip, Path(str(config.checkpoint)))
     where = choose_device(device)
-    return Wav2LipTeacher(prepare_teacher(generator, where, choose_precision(where), config.batch))
+    return Wav2LipTeacher(prepare_redrawer(generator, where, choose_precision(where), config.batch))
 
 
 READS = ("clip", "ingest", "landmarks", "fit")

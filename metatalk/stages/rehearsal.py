@@ -19,10 +19,11 @@ from metatalk.fitting.utterance import Observer, Utterance
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.detector import open_detector
 from metatalk.lipsync.config import PseudoConfig
-from metatalk.lipsync.judge import Judge, open_judge
+from metatalk.lipsync.judged_faces import judged_boxes
 from metatalk.lipsync.mel import SAMPLE_RATE
 from metatalk.lipsync.pseudo import Stretch, View, forth_and_back, plan_footage, plan_view
 from metatalk.lipsync.teachers import Scene, Teacher
+from metatalk.lipsync.trusted_judge import TrustedJudge
 from metatalk.media.audio import read_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.morphable.coefficients import load_coefficients
@@ -31,7 +32,7 @@ from metatalk.stages.face_model import open_face_model
 from metatalk.stages.preview import keep_preview
 from metatalk.stages.sentences import Sentence, is_written, save_utterance
 from metatalk.stages.stage import Progress
-from metatalk.stages.sync_watch import SyncWatch
+from metatalk.stages.sync_watch import SyncWatch, open_trusted_judge
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import disk_errors_remedied
 
@@ -63,7 +64,9 @@ class Rehearsal:
     backdrops: Sequence[Backdrop]
     teacher: Teacher
     observer: Observer
-    judge: Judge | None = None
+    judge: TrustedJudge | None = None
+    judged: np.ndarray | None = None  # (T, 4) boxes of the clip's faces, as the judge takes them
+    judge_outcome: str = ""  # what became of the judge; nothing without one
 
     def count_frames(self, samples: int) -> int:
         """Frames that begin within so many samples, at least one."""
@@ -100,13 +103,19 @@ class Rehearsal:
         shown = self.teacher.show(scene)
         if preview is not None:
             shown = keep_preview(shown, preview, scene.size, self.rate, sentence.path)
-        watch = SyncWatch(self.judge, scene) if self.judge else None
+        watch = self._watch(scene, backdrop)
         seconds = np.arange(frames) / float(self.rate)
         said = self.observer.observe(
             watch.look_on(shown) if watch else shown,
             *(samples, seconds, report, backdrop.view.points_outside),
         )
         return said, watch.reason(config.gate) if watch else ""
+
+    def _watch(self, scene: Scene, backdrop: Backdrop) -> SyncWatch | None:
+        if self.judge is None or self.judged is None:
+            return None
+        boxes = backdrop.view.boxes_inside(self.judged[backdrop.stretch.frames])
+        return SyncWatch(self.judge, scene, boxes)
 
 
 @contextmanager
@@ -117,6 +126,8 @@ def open_rehearsal(
     landmarks: LandmarksConfig,
     teacher: Teacher,
     out: Path,
+    offset_s: float | None = None,
+    device: str = "auto",
 ) -> Iterator[Rehearsal]:
     """Get an actor ready: one pass over the stretches of the clip that will speak.
 
@@ -127,6 +138,8 @@ def open_rehearsal(
         landmarks: of the landmarks.
         teacher: who shows the actor speaking.
         out: the stage's folder, where the small copy lies until the rehearsal ends.
+        offset_s: how late the clip's sound was measured to come; None: nobody knows.
+        device: where the judge works: auto, cpu or cuda.
 
     Yields:
         The rehearsal.
@@ -157,8 +170,13 @@ def open_rehearsal(
                 _copy(inputs["clip"], index, stretch, observer.size, folder / f"{number}.npy")
                 for number, stretch in enumerate(stretches)
             ]
-        judge = open_judge(Path(config.judge)) if config.judge else None
-        yield Rehearsal(index.rate, backdrops, teacher, observer, judge)
+        judge, judged, outcome = None, None, ""
+        if config.judge:
+            judge, outcome = open_trusted_judge(
+                Path(config.judge), inputs, config.gate, offset_s, device
+            )
+            judged = judged_boxes(judge.judge, track, float(index.rate)) if judge else None
+        yield Rehearsal(index.rate, backdrops, teacher, observer, judge, judged, outcome)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -43,14 +43,18 @@ class OwnClip:
     meter: LipMeter
     spoken: Spoken
     near_mm: float  # lips this near count as closed
-    in_sync: bool  # it is known to be, or was brought to be
+    offset_s: float | None  # how late its sound comes; None: nobody knows
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether it is known to be in sync, or was brought to be."""
+        return self.offset_s is not None
 
 
 def screen_sentences(
     folder: Path,
     sentences: Sequence[Sentence],
-    inputs: Mapping[str, Path],
-    model: MorphableModel,
+    own: OwnClip | None,
     config: GateConfig,
 ) -> Metrics:
     """Drop the sentences whose mouth does not go with their sound.
@@ -58,14 +62,12 @@ def screen_sentences(
     Args:
         folder: of the sentences, all of them written; a second time comes to the same.
         sentences: as planned.
-        inputs: the artefacts of ingest, landmarks and fit.
-        model: the face model.
+        own: the actor's clip, from `measure_own_clip`; None: there is nothing to go by.
         config: what is dropped.
 
     Returns:
         How all sentences together lie to their sound, where the clip can tell.
     """
-    own = _own_clip(inputs, model)
     if own is None:
         return {}
     written = {item.number: load_said(folder, item.number) for item in sentences}
@@ -85,7 +87,16 @@ def screen_sentences(
     return {"teacher_lag_ms": 1000 * found.common_lag_s, "teacher_likeness": found.common_likeness}
 
 
-def _own_clip(inputs: Mapping[str, Path], model: MorphableModel) -> OwnClip | None:
+def measure_own_clip(inputs: Mapping[str, Path], model: MorphableModel) -> OwnClip | None:
+    """Measure how the actor's own lips go with the actor's own sound.
+
+    Args:
+        inputs: the artefacts of ingest, landmarks and fit.
+        model: the face model.
+
+    Returns:
+        The measure; None where the clip has no sound or no face, or the model no lips.
+    """
     sound = inputs["ingest"] / "sound.wav"
     if not sound.is_file() or not model.landmark_layout:
         return None
@@ -100,19 +111,19 @@ def _own_clip(inputs: Mapping[str, Path], model: MorphableModel) -> OwnClip | No
         return None
     mouth = (gap - gap[trusted].mean()) / max(float(gap[trusted].std()), 1e-6)
     footage = Footage(samples, seconds, mouth[:, None].astype(np.float32), trusted, shots)
-    moved, in_sync = _moved_into_sync(footage)
+    moved, offset_s = _moved_into_sync(footage)
     spoken = hear_and_see(wav2lip_mel(samples), np.where(trusted, gap, np.nan), moved.frame_seconds)
     near_mm = max(_NEAR_MM, float(np.percentile(gap[trusted], _NEAR_PERCENTILE)))
-    return OwnClip(meter, spoken, near_mm, in_sync)
+    return OwnClip(meter, spoken, near_mm, offset_s)
 
 
-def _moved_into_sync(footage: Footage) -> tuple[Footage, bool]:
+def _moved_into_sync(footage: Footage) -> tuple[Footage, float | None]:
     speech = hear_speech(footage.samples, ActivityConfig())
     try:
         moved, report = correct_offset(footage, None, speech)
     except (FittingError, MediaError):  # the training of the mouth says so itself
-        return footage, False
-    return moved, report.verdict == "measured"
+        return footage, None
+    return moved, report.offset_s if report.verdict == "measured" else None
 
 
 def _gap_mm(said: Utterance, meter: LipMeter) -> np.ndarray:

@@ -14,10 +14,13 @@ import numpy as np
 
 from metatalk.errors import ConfigError, MediaError, MissingAssetError
 from metatalk.fitting.utterance import Utterance
+from metatalk.lipsync.checkpoints import load_network
 from metatalk.lipsync.config import PseudoConfig
 from metatalk.lipsync.gate import SCREEN_REASONS
+from metatalk.lipsync.judge import open_judge
 from metatalk.lipsync.mel import SAMPLE_RATE
 from metatalk.lipsync.pseudo import choose_sentences, missing_teacher, order_evenly
+from metatalk.lipsync.wav2lip import Wav2Lip
 from metatalk.media.audio import audio_duration
 from metatalk.stages.corpora import find_recordings, speaker_of
 from metatalk.workspace.actor import disk_errors_remedied
@@ -55,7 +58,7 @@ def teacher_sources(config: PseudoConfig, actor: Path) -> dict[str, Path]:
 
     Raises:
         MissingAssetError: the checkpoint, the judge or the corpus is not there.
-        ConfigError: the corpus has no such split.
+        ConfigError: the corpus has no such split, or the weights are of something else.
     """
     if missing_teacher(config) is not None:
         return {}
@@ -64,6 +67,10 @@ def teacher_sources(config: PseudoConfig, actor: Path) -> dict[str, Path]:
         if file is not None and not Path(file).is_file():
             where = "pseudo.judge" if name == "judge" else "pseudo.checkpoint"
             raise MissingAssetError(f"there is no file {file}", f"correct {where}")
+    if config.checkpoint is not None:  # what would only be found out after hours
+        load_network(Wav2Lip, Path(config.checkpoint))
+    if config.judge is not None:
+        open_judge(Path(config.judge))
     corpus = Path(str(config.corpus))
     found = find_recordings(corpus, config.split)
     listing, teacher = actor / LISTING, actor / TEACHER

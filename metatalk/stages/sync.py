@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,6 @@ from torch import Tensor
 from metatalk.errors import MediaError
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.track import LandmarkTrack, track_landmarks
-from metatalk.lipsync.faces import crop_face, face_boxes
 from metatalk.lipsync.judge import Judge, open_judge
 from metatalk.lipsync.judge_trial import (
     FROZEN,
@@ -22,14 +22,14 @@ from metatalk.lipsync.judge_trial import (
     sound_versions,
     tell_from_shuffled,
 )
+from metatalk.lipsync.judged_faces import cut_judged, judged_boxes, judged_places
 from metatalk.lipsync.sync_config import SyncConfig
 from metatalk.lipsync.sync_figures import (
     SyncFigures,
     count_windows,
     figures_of_rows,
 )
-from metatalk.lipsync.sync_runs import SyncRun, is_silent, plan_runs
-from metatalk.lipsync.syncnet_crop import crop_for_syncnet, syncnet_places
+from metatalk.lipsync.sync_runs import SyncRun, first_seconds, is_silent, plan_runs
 from metatalk.media.audio import read_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.stills import write_png
@@ -38,8 +38,6 @@ from metatalk.stages.device import choose_device
 from metatalk.stages.stage import Progress, ProgressFactory, silent_progress
 from metatalk.stages.sync_report import SyncReport, draw_report
 from metatalk.timing import FrameIndex
-
-_BOX_SMOOTH_S = 0.2  # of the expert's boxes, as the teacher's
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +136,7 @@ def judge_watched(
     check: bool = False,
     from_s: float = 0.0,
     progress_factory: ProgressFactory = silent_progress,
+    most_s: float = math.inf,
 ) -> SyncReport:
     """Judge a clip in which the face was found.
 
@@ -148,6 +147,7 @@ def judge_watched(
         check: also judge tampered versions.
         from_s: judge the clip from there on, seconds.
         progress_factory: who is told how far it is.
+        most_s: of what can be judged only so many seconds are.
 
     Returns:
         The report. All runs are judged by the mean over the windows of all of them.
@@ -163,6 +163,7 @@ def judge_watched(
             f"{watched.clip}: sync cannot be judged ({reasons or 'nothing left to judge'})",
             "give a clip that shows a speaking face for at least two seconds without a cut",
         )
+    runs = first_seconds(runs, most_s)
     with progress_factory("judge") as progress:
         lips = list(_embed_lips(watched, judge, runs, progress))
     sound = [_embed_sound(judge, watched.samples[run.sound], len(run.frames)) for run in runs]
@@ -177,6 +178,8 @@ def judge_watched(
         telling=tell_from_shuffled(judge.compare, lips, sound, config.shuffles, rng),
         max_p=config.max_p,
         versions=_judge_versions(watched, judge, runs, lips, sound) if check else {},
+        lips=tuple(lips),
+        sound=tuple(sound),
     )
 
 
@@ -200,13 +203,10 @@ def _faces(
     """Faces of all runs as the judge wants them, one after the other."""
     frames = np.concatenate([run.frames for run in runs]).tolist()
     pictures = read_pictures_in_order(watched.clip, frames, watched.index)
-    if judge.kind == "syncnet":
-        places = np.concatenate([syncnet_places(watched.track, run) for run in runs])
-    else:
-        places = face_boxes(watched.track, _BOX_SMOOTH_S * float(watched.index.rate))[frames]
+    boxes = judged_boxes(judge, watched.track, float(watched.index.rate))
+    places = np.concatenate([judged_places(judge, boxes[run.frames]) for run in runs])
     for done, (picture, place) in enumerate(zip(pictures, places, strict=True), 1):
-        shown = picture.rgb()
-        yield crop_for_syncnet(shown, place) if judge.kind == "syncnet" else crop_face(shown, place)
+        yield cut_judged(judge, picture.rgb(), place)
         progress(done, len(frames))
 
 

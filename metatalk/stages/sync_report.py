@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from metatalk.evaluate.sync_plot import draw_sync
 from metatalk.lipsync.judge import Judge
 from metatalk.lipsync.judge_trial import REAL, Ranking, Telling, rank_versions
-from metatalk.lipsync.sync_figures import JUDGED_RATE, SyncFigures, explain_offset
+from metatalk.lipsync.sync_figures import SyncFigures, explain_offset
 from metatalk.lipsync.sync_runs import LeftOut, SyncRun
 from metatalk.lipsync.syncnet import WINDOW_FRAMES
+from metatalk.lipsync.tracks import RATE
 
 _LINE = 120  # letters of a title's line
 
@@ -29,6 +31,8 @@ class SyncReport:
     telling: Telling | None  # None: too short to be checked
     max_p: float
     versions: dict[str, SyncFigures]  # of the tampered clip, where that was asked for
+    lips: tuple[Tensor, ...] = ()  # (T, N) embeddings of every run
+    sound: tuple[Tensor, ...] = ()  # (T, N)
 
     @property
     def ranking(self) -> Ranking | None:
@@ -58,24 +62,32 @@ class SyncReport:
         return f"{found} (p = {self.telling.p_value:.2g})"
 
     def document(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """All of it in plain values; figures that are not to be trusted under `untrusted` alone."""
         record = self.judge.record
-        trained = "trained here" if self.judge.ours else "public weights"
-        return {
-            "judge": f"{record.title} ({record.file}, {trained})",
-            "judge_sha256": record.sha256,
-            "terms": record.terms,
-            **self._figures(self.figures),
-            "windows": self.figures.windows,
-            "trusted": self.is_trusted,
-            "trust": self.trust,
-            "p_value": self.telling.p_value if self.telling else None,
+        known = f"taken for the official weights: sha256 {record.sha256}"
+        found = self._figures(self.figures)
+        verdict: dict[str, Any] = {
+            **found,
             "runs": [self._run(run, figures) for run, figures in self.runs],
-            "left_out": [vars(stretch) for stretch in self.left_out],
             "versions": {
                 name: {**self._figures(figures), "at_real_offset": self._at_real(figures)}
                 for name, figures in self.versions.items()
             },
+        }
+        if self.is_trusted is False:
+            withheld: dict[str, Any] = {**dict.fromkeys(found), "runs": [], "versions": {}}
+            verdict = {**withheld, "untrusted": verdict}
+        return {
+            "judge": f"{record.title} ({record.file}, "
+            f"{'trained here' if self.judge.ours else known})",
+            "judge_sha256": record.sha256,
+            "terms": record.terms,
+            "windows": self.figures.windows,
+            "trusted": self.is_trusted,
+            "trust": self.trust,
+            "p_value": self.telling.p_value if self.telling else None,
+            **verdict,
+            "left_out": [vars(stretch) for stretch in self.left_out],
         }
 
     def _at_real(self, figures: SyncFigures) -> float:
@@ -108,12 +120,13 @@ def draw_report(report: SyncReport, title: str) -> np.ndarray:
     judge, figures = report.judge, report.figures
     spans, place = [], 0
     for run, own in report.runs:
-        middles = (np.arange(own.windows) + WINDOW_FRAMES / 2) / JUDGED_RATE
+        middles = (np.arange(own.windows) + WINDOW_FRAMES / 2) / RATE
         confidence = figures.frame_confidence[place : place + own.windows]
         spans.append((run.start_s + middles, confidence))
         place += own.windows
+    found = f"{explain_offset(figures.offset_frames)} ({figures.offset_frames:+d} frames)"
     lines = [
-        f"{title}: {explain_offset(figures.offset_frames)} ({figures.offset_frames:+d} frames)",
+        f"{title}: {'no verdict' if report.is_trusted is False else found}",
         f"{judge.distance_name} {figures.distance:.3f}, {judge.confidence_name} "
         f"{figures.confidence:.3f} by {judge.record.title} {judge.record.file}",
         textwrap.fill(report.trust, _LINE),

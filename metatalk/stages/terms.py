@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
@@ -23,9 +22,10 @@ from metatalk.workspace.ledger import FOOTAGE, Commercial, Entry, least_commerci
 from metatalk.workspace.terms import Terms, find_terms
 
 if TYPE_CHECKING:
-    from metatalk.lipsync.checkpoints import CheckpointRecord
+    from metatalk.stages.lipsync_corpus import Source
 
 NOT_STATED = "terms not stated"
+NOTHING = "nothing is on record"
 OWN = "the user's own"  # a recording, curves: what a result is asked to say or do
 NO_COMMAND_TERMS = "terms of the command not stated"
 CHECKPOINT, CORPUS, TEACHER = "checkpoint", "speech", "teacher"
@@ -51,13 +51,16 @@ _REMEDIES = {
     ENCODER: f"use a2e.encoder.source=builtin, or {_STATE} (terms.json in a folder)",
     PRIOR: f"leave it out, train one on cleared clips, or {_STATE}",
     PRIORS_FOOTAGE: "train the prior on clips that are cleared, or leave it out",
-    TRAINING: "leave it out, or give its source a terms.json and prepare it again",
+    TRAINING: 'have a consent with "commercial": true in {name}.consent.json beside it, or state '
+    "the terms of its folder in terms.json there, and prepare it again, which keeps what is done; "
+    "or, where nothing forbids it, state those of the whole corpus in terms.json in it; or prepare "
+    "a corpus without it",
 }
 _OTHERWISE = "leave it out, or have its terms cleared"
 # How licences that model cards and terms name are told; what is not among them is unknown.
 _FREE = frozenset(
-    {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0",
-     "cc-by-3.0", "unlicense", "isc"}
+    {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0", "cc0-1.0",
+     "cc-by-4.0", "cc-by-3.0", "unlicense", "isc"}
 )  # fmt: skip
 _FREE_MODELS, _BASEL = ("anny", "ict"), "bfm"
 
@@ -71,8 +74,11 @@ def require_commercial(entries: Iterable[Entry], afterwards: str = "") -> None:
 
     Raises:
         TermsError: one of them is "no" or "unknown"; all such are named, with terms and remedy.
+            Of nothing nothing is known.
     """
     listed = list(entries)
+    if not listed:
+        raise TermsError(f"not commercially safe: {NOTHING}", afterwards or _OTHERWISE)
     refused = restricted(listed)
     if not refused:
         return
@@ -107,24 +113,12 @@ def checkpoint_entry(path: Path, title: str, public_terms: str = "") -> Entry:
     Raises:
         MissingAssetError: there is no such file.
     """
+    path = path.expanduser()
     with _opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     usual = Terms(public_terms, "no") if public_terms else Terms(NOT_STATED)
     stated = find_terms(path) or _own_terms(path, usual)
     return Entry(CHECKPOINT, f"{title}: {path.name}", stated.terms, digest, stated.commercial)
-
-
-def loaded_entry(record: CheckpointRecord, path: Path) -> Entry:
-    """The entry of lip-sync weights that were loaded, as `checkpoint_entry` words it.
-
-    Args:
-        record: from `load_network`.
-        path: the file, beside which its terms may be stated.
-    """
-    usual = Terms(record.terms, "no")
-    stated = find_terms(path) or _own_terms(path, usual)
-    name = f"{record.title}: {record.file}"
-    return Entry(CHECKPOINT, name, stated.terms, record.sha256, stated.commercial)
 
 
 def wav2lip_entry(path: Path) -> Entry:
@@ -137,11 +131,16 @@ def wav2lip_entry(path: Path) -> Entry:
 
 
 def judge_entry(path: Path) -> Entry:
-    """The entry of a judge of sync, SyncNet or an expert, see `checkpoint_entry`."""
+    """The entry of a judge of sync, SyncNet or an expert, see `checkpoint_entry`.
+
+    Which of them it is its keys say; of a file that cannot be read, its name does.
+    """
     from metatalk.lipsync.checkpoints import KINDS
     from metatalk.lipsync.syncnet import ColourExpert, SyncNet
+    from metatalk.stages.weights_kind import held_network
 
-    kind = KINDS[SyncNet if path.suffix == ".model" else ColourExpert]
+    usual = SyncNet if path.suffix == ".model" else ColourExpert
+    kind = KINDS[held_network(path.expanduser(), (SyncNet, ColourExpert)) or usual]
     return checkpoint_entry(path, kind.title, kind.terms)
 
 
@@ -276,31 +275,41 @@ def prior_entries(
 
 
 def training_entries(folder: Path) -> list[Entry]:
-    """The entries of a prepared corpus of talking faces: one for each clip it was made of.
+    """The entries of a prepared corpus of talking faces: one for each clip with tracks.
 
     Args:
-        folder: holds `corpus.json`, whose `sources` have `name`, `terms`, `digest` and, where it
-            is known, `commercial`. A `terms.json` in the folder answers for what is unknown.
+        folder: as `metatalk lipsync prepare` wrote it; it may still be growing. A `terms.json` in
+            it answers for what is unknown.
+
+    Returns:
+        The entries, in the order of preparation; of a corpus without tracks one that nothing is
+        known of.
 
     Raises:
-        TermsError: there is no such list.
+        MissingAssetError: no such folder, or no corpus.
+        StaleArtefactError: the corpus is of another layout, or damaged.
+        TermsError: its `terms.json` cannot be understood.
     """
-    listing = folder / "corpus.json"
-    try:
-        rows = json.loads(listing.read_text(encoding="utf-8"))["sources"]
-        rows = [row for row in rows if row.get("tracks", True)]  # the others gave nothing
-        facts = [(str(row["name"]), str(row.get("terms") or NOT_STATED), row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TermsError(
-            f"{listing}: does not tell what the corpus was made of ({error})",
-            "prepare it again: python tools/prepare_lipsync.py",
-        ) from error
+    from metatalk.stages.lipsync_corpus import read_sources
+
     stated = find_terms(folder)
-    entries = [
-        Entry(TRAINING, name, terms, str(row.get("digest", "")), _stated(row, terms))
-        for name, terms, row in facts
+    given = [source for source in read_sources(folder).values() if source.tracks]
+    return [training_entry(source, stated) for source in given] or [
+        Entry(TRAINING, f"corpus {folder.name}", NOTHING)
     ]
-    return [_answered(entry, stated.commercial) for entry in entries] if stated else entries
+
+
+def training_entry(source: Source, stated: Terms | None) -> Entry:
+    """The entry of a clip of a prepared corpus.
+
+    Args:
+        source: the clip.
+        stated: of the whole corpus; it answers for what is unknown, and no more.
+    """
+    terms = source.terms or NOT_STATED
+    answer = source.commercial or commercial_of(terms)  # earlier versions noted the words alone
+    entry = Entry(TRAINING, source.name, terms, source.digest, answer)
+    return _answered(entry, stated.commercial) if stated else entry
 
 
 def trained_metadata(entries: Sequence[Entry]) -> dict[str, str]:
@@ -326,8 +335,9 @@ def commercial_of(terms: str) -> Commercial:
     """
     if said := re.search(r"commercial: (yes|no)\s*$", terms):
         return "yes" if said[1] == "yes" else "no"
-    words = re.findall(r"[a-z0-9.\-]+", terms.lower())
-    if any("-nc" in word or "noncommercial" in word or "non-commercial" in word for word in words):
+    plain = re.sub(r"\bcc[ -]by((?:-[a-z]{2})*)[ -](\d)", r"cc-by\1-\2", terms.lower())
+    words = re.findall(r"[a-z0-9.\-]+", plain)
+    if re.search(r"\bnc\b|non[\s-]?commercial|\bnot? (?:for )?commercial", plain):
         return "no"
     return "yes" if words and words[0].rstrip(".") in _FREE else "unknown"
 
@@ -340,13 +350,6 @@ def _remedy(entry: Entry) -> str:
 def _answered(entry: Entry, commercial: Commercial) -> Entry:
     """An entry of which nothing was known, as a statement about the whole says."""
     return replace(entry, commercial=commercial) if entry.commercial == "unknown" else entry
-
-
-def _stated(row: Mapping[str, Any], terms: str) -> Commercial:
-    commercial = row.get("commercial")
-    if isinstance(commercial, bool):
-        return "yes" if commercial else "no"
-    return commercial if commercial in ("yes", "no", "unknown") else commercial_of(terms)
 
 
 def _own_terms(path: Path, usual: Terms) -> Terms:

@@ -14,6 +14,7 @@ import numpy as np
 from metatalk.lipsync.learning.loop import Journal
 from metatalk.stages.artefacts import checkpoint_keeper
 from metatalk.stages.training_log import TrainingLog
+from metatalk.workspace.digest import digest_file
 from metatalk.workspace.manifest import write_json
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,22 @@ class TrainingWork:
             if self._checkpoint.is_file():
                 log.warning("%s: settings or footage changed; beginning anew", self.folder)
             self._checkpoint.unlink(missing_ok=True)
+            self._finish.unlink(missing_ok=True)
             for old in (self.folder / "logs").glob("events.*"):
                 old.unlink()
             write_json(place, now)
 
-    def end(self) -> None:
-        """Drop the state: the training is over."""
+    def end(self, output: Path, metrics: Mapping[str, Any]) -> None:
+        """Drop the state, and note the result: the training is over."""
+        write_json(self._finish, {"output": digest_file(output), "metrics": dict(metrics)})
         self._checkpoint.unlink(missing_ok=True)
+
+    def finished(self, output: Path) -> dict[str, Any] | None:
+        """The metrics of an earlier run of the same cause that wrote what lies at `output`."""
+        if not (self._finish.is_file() and output.is_file()):
+            return None
+        noted = json.loads(self._finish.read_text(encoding="utf-8"))
+        return dict(noted["metrics"]) if noted["output"] == digest_file(output) else None
 
     def journal(self) -> Journal:
         """What the loop is handed."""
@@ -73,6 +83,10 @@ class TrainingWork:
         if self._log:
             self._log.__exit__(None, None, None)
             self._log = None
+
+    @property
+    def _finish(self) -> Path:
+        return self.folder / "finished.json"
 
     @property
     def _checkpoint(self) -> Path:

@@ -30,7 +30,7 @@ from metatalk.lipsync.speaking import (
     plan_faces,
     redraw_faces,
 )
-from metatalk.lipsync.wav2lip import Teacher, Wav2Lip, prepare_teacher
+from metatalk.lipsync.wav2lip import Redrawer, Wav2Lip, prepare_redrawer
 from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.media.audio import audio_duration, read_sound
 from metatalk.media.clip_sound import align_sound
@@ -108,11 +108,11 @@ def redraw_video(
         index = index_frames(clip)
         sound = _own_sound(clip, audio, index, Path(scratch))
         shown = plan_frames(index, audio_duration(sound), config.drive.length)
-        teacher = open_teacher(checkpoint, settings, config.device)
+        redrawer = open_redrawer(checkpoint, settings, config.device)
         take = plan_take(clip, index, shown, config, settings, progress_factory)
         opened = _open_writer(output, sound, take, config)
         with progress_factory("wav2lip") as progress, opened as writer:
-            _stream(take, sound, teacher, writer, settings, progress)
+            _stream(take, sound, redrawer, writer, settings, progress)
         write_result_ledger(output, entries)
     seconds = time.monotonic() - started
     missing = take.faces.strength[shown.frames] == 0
@@ -150,7 +150,7 @@ def require_checkpoint(settings: Wav2LipConfig) -> Path:
     return path
 
 
-def open_teacher(checkpoint: Path, settings: Wav2LipConfig, device: str) -> Teacher:
+def open_redrawer(checkpoint: Path, settings: Wav2LipConfig, device: str) -> Redrawer:
     """Load a generator and make it ready.
 
     Args:
@@ -159,7 +159,7 @@ def open_teacher(checkpoint: Path, settings: Wav2LipConfig, device: str) -> Teac
         device: auto, cpu or cuda.
 
     Returns:
-        The teacher.
+        The redrawer.
 
     Raises:
         MissingAssetError: no such file, no weights in it, or no such device.
@@ -168,7 +168,7 @@ def open_teacher(checkpoint: Path, settings: Wav2LipConfig, device: str) -> Teac
     generator, _ = load_network(Wav2Lip, checkpoint)
     place = choose_device(device)
     formats = {"auto": choose_precision(place), "full": torch.float32, "mixed": torch.bfloat16}
-    return prepare_teacher(generator, place, formats[settings.precision], settings.batch)
+    return prepare_redrawer(generator, place, formats[settings.precision], settings.batch)
 
 
 def plan_take(
@@ -253,7 +253,7 @@ def _open_writer(output: Path, sound: Path, take: Take, config: Config) -> Video
 def _stream(
     take: Take,
     sound: Path,
-    teacher: Teacher,
+    redrawer: Redrawer,
     writer: VideoWriter,
     settings: Wav2LipConfig,
     progress: Progress,
@@ -268,7 +268,7 @@ def _stream(
     write = WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING)
     with write as behind:
         ahead = read_ahead(source, WAITING)
-        drawn = redraw_faces(ahead, mel, starts, take.faces, faces, teacher, settings)
+        drawn = redraw_faces(ahead, mel, starts, take.faces, faces, redrawer, settings)
         for done, (picture, pts) in enumerate(zip(drawn, shown.pts.tolist(), strict=True)):
             behind.put((picture, pts))
             progress(done + 1, len(shown))

@@ -14,6 +14,7 @@ from metatalk.workspace.manifest import write_json
 Commercial = Literal["yes", "no", "unknown"]
 ANSWERS: tuple[str, ...] = get_args(Commercial)
 FOOTAGE = "footage"
+NETWORK = "network"  # marks the ledger of trained weights, which show no face
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,23 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         TermsError: it is no ledger.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = content["entries"] if isinstance(content, dict) else content
-        return [_to_entry(row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TermsError(
-            f"{path}: is no ledger that can be read ({error})",
-            "train the actor, or make the result, again: its ledger is then written anew",
-        ) from error
+    return _read(path)[0]
+
+
+def read_network_entries(path: Path) -> list[Entry] | None:
+    """Read a ledger's file where it is that of trained weights.
+
+    Args:
+        path: the `.ledger.json` beside a result or weights.
+
+    Returns:
+        The entries; None where it is another ledger.
+
+    Raises:
+        TermsError: it is no ledger.
+    """
+    entries, of_network = _read(path)
+    return entries if of_network else None
 
 
 def least_commercial(entries: Iterable[Entry]) -> Commercial:
@@ -124,6 +133,20 @@ def least_commercial(entries: Iterable[Entry]) -> Commercial:
     if "no" in found:
         return "no"
     return "yes" if found == {"yes"} else "unknown"
+
+
+def _read(path: Path) -> tuple[list[Entry], bool]:
+    """The entries, and whether they are those of trained weights."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = content["entries"] if isinstance(content, dict) else content
+        entries = [_to_entry(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TermsError(
+            f"{path}: is no ledger that can be read ({error})",
+            "train the actor, or make the result, again: its ledger is then written anew",
+        ) from error
+    return entries, isinstance(content, dict) and content.get(NETWORK) is True
 
 
 def _to_entry(row: Mapping[str, Any]) -> Entry:

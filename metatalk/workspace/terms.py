@@ -9,7 +9,6 @@ from typing import Any
 
 from metatalk.errors import TermsError
 from metatalk.workspace.ledger import Commercial
-from metatalk.workspace.manifest import write_json
 
 FILE = "terms.json"
 REMEDY = 'write {"terms": "CC BY 4.0, from WHERE", "commercial": true}'
@@ -61,17 +60,6 @@ def find_terms(path: Path) -> Terms | None:
     except ValueError as error:
         raise TermsError(f"{place}: is not JSON ({error})", REMEDY) from error
     return _parse(content, place)
-
-
-def write_terms(path: Path, stated: Terms) -> None:
-    """State the terms of a file or folder, in place of what was stated before.
-
-    Args:
-        path: the file or folder.
-        stated: its terms.
-    """
-    commercial = {"yes": True, "no": False}.get(stated.commercial)
-    write_json(terms_path(path), {"terms": stated.terms, "commercial": commercial})
 
 
 def _parse(content: Any, place: Path) -> Terms:

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from media_clips import make_clip
 
 from metatalk.landmarks.detector import Face
 from metatalk.landmarks.points import point_groups
+from metatalk.stages import lipsync_tracks
+from metatalk.stages.lipsync_prepare import Outcome, prepare_corpus
+from metatalk.stages.lipsync_tracks import Preparation
+from metatalk.stages.stage import silent_progress
 
 CLICK_S = Fraction(3, 2)
 FACE = (20.0, 12.0, 76.0, 60.0)  # left, top, right, bottom, of pictures of 96 x 72
@@ -20,6 +25,38 @@ def talking_clip(path: Path, frames: int = 75, **options: Any) -> Path:
     """Numbered pictures with a click at 1.5 s, which is all that its sound track holds."""
     given = {"size": (96, 72), "sound_start_s": CLICK_S, **options}
     return make_clip(path, frames, **given)
+
+
+def know_faces(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the detector of each clip is told from here on."""
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(lipsync_tracks, "_ready_detector", lambda config: KnowingDetector(**told))
+    return told
+
+
+def prepare(corpus: Path, *clips: Path, seconds: float = 1.0, **options: Any) -> Outcome:
+    """Prepare clips in this process."""
+    preparation = Preparation(min_seconds=seconds)
+    return prepare_corpus(list(clips), corpus, preparation, silent_progress, workers=1, **options)
+
+
+def bad_clips(folder: Path, clip: Path) -> dict[str, str]:
+    """Clips of which nothing can be cut, and what is said of each."""
+    folder.mkdir()
+    talking_clip(folder / "mute.mp4", sound_start_s=None)
+    talking_clip(folder / "silent.mp4", sound_start_s=Fraction(100))
+    talking_clip(folder / "short.mp4", 20, sound_start_s=Fraction(1, 2))
+    (folder / "torn.mp4").write_bytes(clip.read_bytes()[:3000])
+    (folder / "empty.mov").write_bytes(b"")
+    (folder / "letter.mp4").write_text("Dear Sir or Madam")
+    return {
+        "mute.mp4": "no sound track",
+        "silent.mp4": "silent",
+        "short.mp4": "0.8",
+        "torn.mp4": "not a video or audio file that can be read",
+        "empty.mov": "is empty (0 bytes)",
+        "letter.mp4": "not a video or audio file that can be read",
+    }
 
 
 class KnowingDetector:

@@ -7,13 +7,19 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from commercial_toys import state_terms
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metatalk.cli import ledger as ledger_command  # noqa: F401 (it adds its command)
 from metatalk.cli import main
 from metatalk.errors import ConsentError, TermsError
-from metatalk.stages.provenance import own_entry, streamed_entry, write_result_ledger
+from metatalk.stages.provenance import (
+    own_entry,
+    streamed_entry,
+    write_network_ledger,
+    write_result_ledger,
+)
 from metatalk.stages.terms import require_commercial
 from metatalk.workspace.consent import (
     NOT_ON_RECORD,
@@ -32,7 +38,7 @@ from metatalk.workspace.ledger import (
     record_entries,
     replace_entries,
 )
-from metatalk.workspace.terms import Terms, find_terms, terms_path, write_terms
+from metatalk.workspace.terms import Terms, find_terms, terms_path
 
 JANE = {"actor": "Jane", "scope": "a film", "granted_by": "Jane", "date": "2026-01-31"}
 TODAY = date(2026, 6, 1)
@@ -96,7 +102,7 @@ _ENTRIES = st.builds(
 @given(st.lists(_ENTRIES, max_size=6))
 def test_refused_is_what_has_an_entry_that_is_not_yes(entries: list[Entry]) -> None:
     bad = [entry for entry in entries if entry.commercial != "yes"]
-    if not bad:
+    if entries and not bad:
         require_commercial(entries)
         return
     with pytest.raises(TermsError) as caught:
@@ -112,8 +118,8 @@ def test_terms_of_files_and_folders(tmp_path: Path) -> None:
     weights, corpus = tmp_path / "a.pth", tmp_path / "corpus"
     corpus.mkdir()
     assert find_terms(weights) is find_terms(corpus) is None
-    write_terms(weights, Terms("bought from them", "yes"))
-    write_terms(corpus, Terms("CC BY-NC 4.0", "no"))
+    state_terms(weights, "bought from them", True)
+    state_terms(corpus, "CC BY-NC 4.0", False)
     assert find_terms(weights) == Terms("bought from them", "yes")
     assert find_terms(corpus) == Terms("CC BY-NC 4.0", "no")
     assert terms_path(corpus) == corpus / "terms.json"
@@ -195,6 +201,33 @@ def test_the_command_prints_a_table_and_a_verdict(
     assert main(["ledger", str(tmp_path / "x.mp4"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["commercial"], len(told["entries"])) == ("no", 3)
+
+
+def test_the_ledger_of_weights_names_what_they_were_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "expert.safetensors"
+    weights.write_bytes(b"")
+    clip = Entry("training footage", "a.mp4", "CC BY 4.0", "12", "yes")
+    write_network_ledger(weights, [clip, clip])
+    written = tmp_path / "expert.safetensors.ledger.json"
+    assert read_entries(written) == [clip]
+    content = json.loads(written.read_text())
+    assert content["commercial"] == "yes"
+    assert "synthetic" not in content
+    for place in (weights, written):
+        assert main(["ledger", str(place)]) == 0
+        shown = capsys.readouterr().out
+        assert "a.mp4" in shown
+        assert shown.splitlines()[-1] == "commercially safe"
+    write_network_ledger(weights, [Entry("checkpoint", "w", "ours", "", "yes")])
+    assert main(["ledger", str(weights)]) == 0
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict == "not commercially safe: training footage expert.safetensors (unknown)"
+    content["network"] = "yes"  # no mark of ours: a result, which shows a face
+    written.write_text(json.dumps(content))
+    assert main(["ledger", str(weights)]) == 0
+    assert "footage expert.safetensors (unknown)" in capsys.readouterr().out
 
 
 def test_a_ledger_without_footage_is_not_safe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ from sync_toys import toy_faces, toy_judge, toy_signal, toy_sound, toy_track
 from metatalk.errors import ConfigError, MediaError, MissingAssetError, ShapeError
 from metatalk.lipsync.checkpoints import CheckpointRecord
 from metatalk.lipsync.faces import face_boxes
-from metatalk.lipsync.judge import Judge, at_25_fps, open_judge, sync_of_faces
+from metatalk.lipsync.judge import Judge, open_judge
 from metatalk.lipsync.judge_trial import (
     EARLIER,
     FROZEN,
@@ -37,9 +36,10 @@ from metatalk.lipsync.sync_figures import (
     figures_of_rows,
     sync_figures,
 )
-from metatalk.lipsync.sync_runs import frames_at_25_fps, plan_runs
+from metatalk.lipsync.sync_runs import first_seconds, plan_runs
 from metatalk.lipsync.syncnet import ColourExpert, SyncNet
 from metatalk.lipsync.syncnet_crop import crop_for_syncnet, syncnet_places
+from metatalk.lipsync.tracks import frames_at_rate
 from metatalk.lipsync.wav2lip import QualityDiscriminator
 
 RECORD = CheckpointRecord("SyncNet v2", "syncnet_v2.model", "0" * 64, "the public ones", False)
@@ -209,7 +209,8 @@ def test_the_offset_is_found_with_its_sign(lead: int) -> None:
 def test_faces_of_another_rate_are_judged_at_25() -> None:
     signal = toy_signal(100)
     faces = toy_faces(np.repeat(signal, 2))
-    figures = sync_of_faces(toy_judge(), faces, toy_sound(signal, 3), rate=50)
+    seen = faces[frames_at_rate(np.arange(200) / 50)]
+    figures = toy_judge().judge(seen, toy_sound(signal, 3))
     assert (figures.offset_frames, figures.windows) == (3, 95)
 
 
@@ -313,15 +314,22 @@ def test_two_seconds_are_too_short_to_be_shuffled() -> None:
 # ------------------------------------------------------------------ stretches and crops
 
 
-def test_every_rate_is_seen_at_25_frames_a_second() -> None:
-    assert at_25_fps(6, 25).tolist() == [0, 1, 2, 3, 4, 5]
-    assert at_25_fps(6, 30).tolist() == [0, 1, 2, 4, 5]  # 0, 1.2, 2.4, 3.6, 4.8
-    assert len(at_25_fps(300, Fraction(30_000, 1001))) == 250
-    assert len(at_25_fps(300, 29.97)) == 250
-    seconds = np.arange(6) / 30
-    assert frames_at_25_fps(seconds, 0.2).tolist() == at_25_fps(6, 30).tolist()
-    uneven = np.array([0.0, 0.01, 0.09, 0.12])
-    assert frames_at_25_fps(uneven, 0.16).tolist() == [0, 1, 2, 3]
+def test_a_run_that_is_long_enough_by_the_containers_clock_is_judged() -> None:
+    seconds = np.floor(np.arange(60) / 30 * 1000) / 1000  # whole milliseconds
+    runs, _ = plan_runs(toy_track(60), seconds, 30.0, toy_sound(toy_signal(50)))
+    assert [len(run.frames) for run in runs] == [50]
+
+
+def test_only_the_first_seconds_are_kept() -> None:
+    track, sound = toy_track(300, cuts=(100, 200)), toy_sound(toy_signal(300))
+    runs, _ = plan_runs(track, np.arange(300) / 25, 25.0, sound)
+    kept = first_seconds(runs, 6.4)
+    assert [(run.start_s, len(run.frames), run.sound) for run in kept] == [
+        (0.0, 100, slice(0, 64_000)),
+        (4.0, 60, slice(64_000, 64_000 + 60 * 640)),
+    ]
+    assert len(first_seconds(runs, 5.0)) == 1  # what is left of the second is under two seconds
+    assert [len(run.frames) for run in first_seconds(runs, float("inf"))] == [100] * 3
 
 
 def test_runs_stay_inside_shots_and_the_rest_is_named() -> None:
@@ -371,8 +379,7 @@ def test_a_face_outside_the_picture_is_grey() -> None:
 def test_places_are_steadied_by_the_median() -> None:
     track = toy_track(60)
     track.points[30, :, 0] += 40  # a slip of one frame
-    runs, _ = plan_runs(track, np.arange(60) / 25, 25.0, toy_sound(toy_signal(60)))
-    places = syncnet_places(track, runs[0])
+    places = syncnet_places(face_boxes(track, 0.0, 0.0))
     np.testing.assert_allclose(places, np.broadcast_to(places[:1], places.shape))
     left, top, right, bottom = face_boxes(track, 0.0, 0.0)[0]
     half = max(right - left, bottom - top) / 2

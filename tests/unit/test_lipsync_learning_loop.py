@@ -13,9 +13,9 @@ import torch
 from lipsync_learning_toys import Diary, KilledError, LineCourse, same, save_always
 
 from metatalk.errors import ConfigError, MissingAssetError
+from metatalk.fabric import open_fabric
 from metatalk.lipsync.learning import loop
 from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
-from metatalk.lipsync.learning.fabric import open_fabric
 from metatalk.lipsync.learning.loop import Journal, run_course
 from metatalk.stages.training_work import LoggedProgress, TrainingWork
 
@@ -195,7 +195,7 @@ def test_precision_follows_the_device_unless_it_is_said(
     precision: Any, able: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dtype = torch.bfloat16 if able else torch.float32
-    monkeypatch.setattr("metatalk.lipsync.learning.fabric.choose_precision", lambda _: dtype)
+    monkeypatch.setattr("metatalk.fabric.choose_precision", lambda _: dtype)
     fabric = open_fabric("expert", 1, precision, "cpu")
     assert fabric._precision.precision == expected
 
@@ -205,7 +205,8 @@ def test_precision_follows_the_device_unless_it_is_said(
     "wrong",
     [
         {"steps": 0}, {"batch": 0}, {"checks": 0}, {"learning_rate": 0.0}, {"held_out": 0.0},
-        {"held_out": 1.0}, {"workers": -1}, {"devices": 0}, {"batch": 9, "devices": 2},
+        {"held_out": 1.0}, {"evenness": -0.1}, {"evenness": 1.5},
+        {"workers": -1}, {"devices": 0}, {"batch": 9, "devices": 2},
     ],
 )  # fmt: skip
 def test_settings_of_either_training_that_cannot_be_are_refused(

@@ -13,7 +13,7 @@ from lipsync_learning_toys import numbered_track, read_columns, read_frames
 
 from metatalk.errors import FittingError
 from metatalk.lipsync.learning.config import JitterConfig
-from metatalk.lipsync.learning.windows import Draw, Span, batches, split_spans
+from metatalk.lipsync.learning.windows import Draw, Span, batches, span_weights, split_spans
 from metatalk.lipsync.tracks import Track
 
 
@@ -159,6 +159,24 @@ def test_longer_spans_are_drawn_from_more_often() -> None:
     spans = [Span(numbered_track(100), 0, 0, 94), Span(numbered_track(20, "t1"), 1, 0, 14)]
     tracks = torch.cat([Draw(spans, 50).expert_batch(dice(seed)).track for seed in range(8)])
     assert float((tracks == 1).float().mean()) == pytest.approx(0.1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("evenness", "expected"),
+    [(0.0, (0.45, 0.45, 0.1)), (1.0, (0.25, 0.25, 0.5)), (0.5, (0.375, 0.375, 0.25))],
+)
+def test_short_sources_are_drawn_from_as_evenly_as_is_said(
+    evenness: float, expected: tuple[float, ...]
+) -> None:
+    tracks = [numbered_track(60, "a", "long"), numbered_track(60, "b", "long")]
+    spans = [Span(tracks[0], 0, 0, 49), Span(tracks[1], 1, 0, 49)]
+    spans.append(Span(numbered_track(20, "c", "short"), 2, 0, 14))
+    weights = span_weights(spans, evenness)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    draw = Draw(spans, 100, evenness=evenness)
+    tracks_drawn = torch.cat([draw.expert_batch(dice(seed)).track for seed in range(4)])
+    share = float((tracks_drawn == 2).float().mean())
+    assert share == pytest.approx(expected[2], abs=0.07)
 
 
 def test_each_frame_of_the_generator_has_its_own_sound() -> None:

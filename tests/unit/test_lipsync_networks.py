@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from metatalk.errors import ShapeError
 from metatalk.lipsync.syncnet import ColourExpert, SyncNet
-from metatalk.lipsync.wav2lip import QualityDiscriminator, Teacher, Wav2Lip, stack_faces
+from metatalk.lipsync.wav2lip import QualityDiscriminator, Redrawer, Wav2Lip, stack_faces
 
 Layer = dict[str, Any]
 SIZES = {
@@ -143,7 +143,7 @@ def test_teacher_does_not_look_at_the_mouth_it_redraws(generator) -> None:
     rng = np.random.default_rng(0)
     targets, references = rng.integers(0, 255, (2, 2, 96, 96, 3), np.uint8)
     chunks = rng.normal(size=(2, 80, 16)).astype(np.float32)
-    teacher = Teacher(generator)
+    teacher = Redrawer(generator)
     drawn = teacher.redraw(targets, references, chunks)
     other = targets.copy()
     other[:, 48:] = 0

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import errno
-import importlib.util
 import json
-import logging
-import pickle
 import wave
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from prepared_corpora import CLICK_S, KnowingDetector, talking_clip
-from typer.testing import CliRunner
+from prepared_corpora import CLICK_S, KnowingDetector, bad_clips, know_faces, prepare, talking_clip
 
 import metatalk.cli.prepare  # noqa: F401 (it adds its command)
-from metatalk.cli.app import app
 from metatalk.errors import (
-    BusyActorError,
     ConfigError,
     MediaError,
-    MetatalkError,
     MissingAssetError,
-    StaleArtefactError,
 )
 from metatalk.lipsync.mel import wav2lip_mel
-from metatalk.lipsync.tracks import Track
-from metatalk.media.picture import Picture
-from metatalk.stages import lipsync_corpus, lipsync_prepare, lipsync_tracks
+from metatalk.stages import lipsync_tracks
 from metatalk.stages.lipsync_clips import find_clips
-from metatalk.stages.lipsync_corpus import corpus_terms, open_corpus, read_sources
-from metatalk.stages.lipsync_glimpses import GlimpsedFaces
-from metatalk.stages.lipsync_prepare import Outcome, prepare_corpus
+from metatalk.stages.lipsync_corpus import open_corpus, read_sources
+from metatalk.stages.lipsync_prepare import prepare_corpus
 from metatalk.stages.lipsync_tracks import Preparation
 from metatalk.stages.stage import silent_progress
-from metatalk.workspace.actor import ActorFolder
 
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the detector of each clip is told."""
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(lipsync_tracks, "_ready_detector", lambda config: KnowingDetector(**told))
-    return told
-
-
-def prepare(corpus: Path, *clips: Path, seconds: float = 1.0, **options: Any) -> Outcome:
-    preparation = Preparation(min_seconds=seconds)
-    return prepare_corpus(list(clips), corpus, preparation, silent_progress, workers=1, **options)
+    return know_faces(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +64,7 @@ def test_a_track_holds_faces_and_their_sound(clip: Path, corpus: Path) -> None:
     assert left == pytest.approx(20, abs=3)
     assert right == pytest.approx(76, abs=3)
     assert (track.source, track.split) == ("a b.c.mp4", None)
-    assert corpus_terms(corpus) == ["ours"]
+    assert [each.terms for each in read_sources(corpus).values()] == ["ours"]
     assert outcome.metrics()["minutes"] == pytest.approx(3 / 60)
 
 
@@ -184,25 +162,6 @@ def test_a_split_reaches_the_track(clip: Path, tmp_path: Path, corpus: Path) -> 
 # -- what is left out ------------------------------------------------------------------------------
 
 
-def bad_clips(folder: Path, clip: Path) -> dict[str, str]:
-    """Clips of which nothing can be cut, and what is said of each."""
-    folder.mkdir()
-    talking_clip(folder / "mute.mp4", sound_start_s=None)
-    talking_clip(folder / "silent.mp4", sound_start_s=Fraction(100))
-    talking_clip(folder / "short.mp4", 20, sound_start_s=Fraction(1, 2))
-    (folder / "torn.mp4").write_bytes(clip.read_bytes()[:3000])
-    (folder / "empty.mov").write_bytes(b"")
-    (folder / "letter.mp4").write_text("Dear Sir or Madam")
-    return {
-        "mute.mp4": "no sound track",
-        "silent.mp4": "silent",
-        "short.mp4": "0.8",
-        "torn.mp4": "not a video or audio file that can be read",
-        "empty.mov": "is empty (0 bytes)",
-        "letter.mp4": "not a video or audio file that can be read",
-    }
-
-
 def test_bad_clips_are_left_out_by_name(clip: Path, tmp_path: Path, corpus: Path) -> None:
     faults = bad_clips(tmp_path / "in", clip)
     outcome = prepare(corpus, tmp_path / "in", clip)
@@ -248,140 +207,7 @@ def test_copies_are_taken_once(clip: Path, tmp_path: Path, corpus: Path) -> None
     assert (outcome.copies, len(open_corpus(corpus))) == (1, 1)
 
 
-# -- what is not done twice ------------------------------------------------------------------------
-
-
-def worked_on(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the clips that are prepared from here on."""
-    names: list[str] = []
-    real = lipsync_tracks.prepare_clip
-
-    def prepare_clip(source: Any, *more: Any) -> Any:
-        names.append(source.name)
-        if len(names) > 1 and source.name == "stop.mp4":
-            raise KeyboardInterrupt
-        return real(source, *more)
-
-    monkeypatch.setattr("metatalk.stages.lipsync_pool.prepare_clip", prepare_clip)
-    return names
-
-
-def test_what_is_done_is_kept(
-    clip: Path, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = worked_on(monkeypatch)
-    stop = talking_clip(tmp_path / "stop.mp4", 60)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(corpus, clip, stop)
-    assert len(open_corpus(corpus)) == 1
-    names.clear()
-    assert prepare(corpus, clip, stop).kept == 1
-    assert names == ["stop.mp4"]
-    assert prepare(corpus, clip, stop).kept == 2
-    assert names == ["stop.mp4"]
-    assert len(open_corpus(corpus)) == 2
-
-
-def test_news_that_the_index_does_not_hold_are_read(
-    clip: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that is killed writes no index."""
-    whole = lipsync_prepare.write_index
-
-    def write_index_once(*words: Any) -> None:
-        if not (corpus / "corpus.json").exists():
-            whole(*words)
-
-    monkeypatch.setattr(lipsync_prepare, "write_index", write_index_once)
-    prepare(corpus, clip)
-    monkeypatch.undo()
-    assert json.loads((corpus / "corpus.json").read_text())["sources"] == []
-    with (corpus / "sources.jsonl").open("a") as file:
-        file.write('{"name": "torn off in the mid')
-    assert len(open_corpus(corpus)) == 1
-    assert prepare(corpus, clip).kept == 1
-    assert not (corpus / "sources.jsonl").exists()
-
-
-def test_half_a_track_is_made_anew(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip)
-    [track] = open_corpus(corpus)
-    (corpus / "tracks" / track.name / "track.json").unlink()
-    (corpus / "tracks" / "0123_00.partial").mkdir()
-    assert prepare(corpus, clip).kept == 0
-    assert [path.name for path in (corpus / "tracks").iterdir()] == [track.name]
-
-
-def test_a_clip_that_changed_is_made_anew(tmp_path: Path, corpus: Path) -> None:
-    path = talking_clip(tmp_path / "clip.mp4", 75)
-    prepare(corpus, path)
-    talking_clip(path, 50)
-    prepare(corpus, path)
-    [track] = open_corpus(corpus)
-    assert len(track.faces) == 50
-
-
-def test_new_terms_reach_what_is_done(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip, terms="asked for")
-    prepare(corpus, clip)
-    assert corpus_terms(corpus) == ["asked for"]
-    prepare(corpus, clip, terms="CC BY 4.0")
-    assert corpus_terms(corpus) == ["CC BY 4.0"]
-    [record] = (corpus / "tracks").glob("*/track.json")
-    assert json.loads(record.read_text())["terms"] == "CC BY 4.0"
-
-
 # -- what is refused -------------------------------------------------------------------------------
-
-
-def test_other_settings_are_not_mixed(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip)
-    with pytest.raises(StaleArtefactError, match=r"preparation.min_seconds: 1.0 -> 2.0"):
-        prepare(corpus, clip, seconds=2.0)
-
-
-def test_another_layout_is_not_read(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip)
-    index = json.loads((corpus / "corpus.json").read_text())
-    (corpus / "corpus.json").write_text(json.dumps({**index, "format": 2}))
-    for use in (lambda: open_corpus(corpus), lambda: prepare(corpus, clip)):
-        with pytest.raises(StaleArtefactError, match="layout 2"):
-            use()
-    (corpus / "corpus.json").write_text("{")
-    with pytest.raises(StaleArtefactError, match="damaged"):
-        open_corpus(corpus)
-
-
-def test_a_folder_of_something_else_is_left_alone(clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(MetatalkError, match=r"holds something else \(holiday.jpg\)"):
-        prepare(tmp_path, clip)
-    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
-    with pytest.raises(MissingAssetError, match="is no prepared corpus"):
-        open_corpus(tmp_path)
-    with pytest.raises(MissingAssetError, match="no such folder"):
-        open_corpus(tmp_path / "nowhere")
-
-
-def test_two_at_once_are_refused(clip: Path, corpus: Path) -> None:
-    with ActorFolder(corpus).lock(), pytest.raises(BusyActorError) as refused:
-        prepare(corpus, clip)
-    assert "--output" in refused.value.remedy
-
-
-def test_a_full_disk_ends_the_run_and_is_explained(
-    clip: Path, tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare(corpus, clip)
-
-    def full(*words: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(lipsync_tracks, "_write_faces", full)
-    with pytest.raises(MetatalkError, match="No space left") as refused:
-        prepare(corpus, clip, talking_clip(tmp_path / "more.mp4", 50))
-    assert "finished clips are kept" in refused.value.remedy
-    assert len(open_corpus(corpus)) == 1
 
 
 @pytest.mark.parametrize("named", [[], ["nowhere"], ["nothing"]])
@@ -395,80 +221,3 @@ def test_without_clips_there_is_nothing_to_do(named: list[str], tmp_path: Path) 
 def test_no_workers_prepare_nothing(clip: Path, corpus: Path) -> None:
     with pytest.raises(ConfigError, match="0 workers"):
         prepare_corpus([clip], corpus, Preparation(), silent_progress, workers=0)
-
-
-# -- the reader ------------------------------------------------------------------------------------
-
-
-def test_tracks_travel_without_their_pictures(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip)
-    [track] = open_corpus(corpus)
-    assert isinstance(track, Track)
-    assert isinstance(track.faces, np.memmap)
-    sent = pickle.dumps(track)
-    assert len(sent) < 2000
-    back = pickle.loads(sent)
-    assert (back.name, back.digest, back.split) == (track.name, track.digest, None)
-    np.testing.assert_array_equal(back.faces[3:8], track.faces[3:8])
-    with pytest.raises(ValueError, match="read-only"):
-        track.faces[0] = 0
-
-
-def test_a_track_that_is_gone_is_named(clip: Path, corpus: Path) -> None:
-    prepare(corpus, clip)
-    (corpus / "tracks" / open_corpus(corpus)[0].name / "faces.npy").unlink()
-    with pytest.raises(MissingAssetError, match="is gone"):
-        open_corpus(corpus)
-
-
-def test_terms_are_those_of_clips_with_tracks(corpus: Path) -> None:
-    corpus.mkdir()
-    one = lipsync_corpus.Source("a", "1", terms="CC0", tracks=("1_00",))
-    sources = [one, replace(one, digest="2", terms="ours"), replace(one, digest="3", tracks=())]
-    lipsync_corpus.write_index(corpus, {}, {s.key: s for s in sources})
-    assert corpus_terms(corpus) == ["CC0", "ours"]
-
-
-# -- the command -----------------------------------------------------------------------------------
-
-
-def test_the_command_says_what_it_did(clip: Path, tmp_path: Path, corpus: Path) -> None:
-    bad_clips(tmp_path / "in", clip)
-    words = ["lipsync", "prepare", str(clip), str(tmp_path / "in"), "-o", str(corpus)]
-    words += ["--workers", "1", "--terms", "ours"]
-    ended = CliRunner().invoke(app, words)
-    assert ended.exit_code == 0, ended.output
-    assert "7 clips, 1 prepared, 6 left out:" in ended.stdout
-    assert "  in/mute.mp4: it has no sound track" in ended.stdout
-    ended = CliRunner().invoke(app, [*words, "--json"])
-    told = json.loads(ended.stdout)
-    assert (told["kept"], told["prepared"], told["tracks"]) == (7, 1, 1)
-    assert told["left_out"]["in/mute.mp4"] == "it has no sound track"
-
-
-def test_the_command_takes_settings(clip: Path, corpus: Path) -> None:
-    words = ["lipsync", "prepare", str(clip), "-o", str(corpus), "--workers", "1"]
-    ended = CliRunner().invoke(app, [*words, "landmarks.min_track_s=0.5"])
-    assert ended.exit_code == 0, ended.output
-    index = json.loads((corpus / "corpus.json").read_text())
-    assert index["preparation"]["landmarks"]["min_track_s"] == 0.5
-    assert {"rate": 25, "px": 128, "inner_px": 96}.items() <= index.items()
-    logging.getLogger("metatalk").handlers.clear()
-    ended = CliRunner().invoke(app, words)
-    assert ended.exit_code == 2
-    assert "prepared otherwise" in ended.stderr
-
-
-def test_the_benchmark_adds_up_and_leaves_no_trace(clip: Path) -> None:
-    path = Path(__file__).resolve().parents[2] / "tools" / "benchmark_preparation.py"
-    spec = importlib.util.spec_from_file_location("benchmark_preparation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    before = (Picture.rgb, GlimpsedFaces.cut, lipsync_tracks.read_pictures)
-    row = tool.measure(clip)
-    assert row["frames"] == 75
-    assert row["all"] == pytest.approx(sum(row[part] for part in (*tool.PARTS, "rest")))
-    assert all(row[part] > 0 for part in ("decode", "cut"))
-    assert before == (Picture.rgb, GlimpsedFaces.cut, lipsync_tracks.read_pictures)

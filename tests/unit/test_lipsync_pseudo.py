@@ -27,7 +27,7 @@ from metatalk.lipsync.pseudo import (
 )
 from metatalk.lipsync.references import choose_references
 from metatalk.lipsync.teachers import Scene, Wav2LipTeacher
-from metatalk.lipsync.wav2lip import Wav2Lip, prepare_teacher
+from metatalk.lipsync.wav2lip import Wav2Lip, prepare_redrawer
 
 RATE = 25.0
 
@@ -68,7 +68,7 @@ def pictures(count: int) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def teacher() -> Wav2LipTeacher:
     torch.manual_seed(0)
-    return Wav2LipTeacher(prepare_teacher(Wav2Lip().eval(), torch.device("cpu"), batch=4))
+    return Wav2LipTeacher(prepare_redrawer(Wav2Lip().eval(), torch.device("cpu"), batch=4))
 
 
 def toy_scene(frames: int = 10, reference: int = 0) -> Scene:

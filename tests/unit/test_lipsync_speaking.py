@@ -24,9 +24,9 @@ from metatalk.lipsync.speaking import (
 from metatalk.lipsync.wav2lip import (
     FIRST_DRAWN,
     LowerFaceGenerator,
-    Teacher,
+    Redrawer,
     Wav2Lip,
-    prepare_teacher,
+    prepare_redrawer,
 )
 from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.media.colour import ColourTags
@@ -76,14 +76,14 @@ def test_one_row_more_at_the_top_would_be_wrong(generator: Wav2Lip) -> None:
     assert error[3:].max() < 1e-5
 
 
-def test_the_prepared_teacher_draws_what_the_plain_one_does(generator: Wav2Lip) -> None:
+def test_the_prepared_redrawer_draws_what_the_plain_one_does(generator: Wav2Lip) -> None:
     rng = np.random.default_rng(0)
     targets, references = rng.integers(0, 255, (2, 3, 96, 96, 3), np.uint8)
     chunks = rng.normal(size=(3, 80, 16)).astype(np.float32)
-    plain = Teacher(generator).redraw(targets, references, chunks)
+    plain = Redrawer(generator).redraw(targets, references, chunks)
     cpu = torch.device("cpu")
     for dtype, most in ((torch.float32, 1), (torch.bfloat16, 16)):
-        drawn = prepare_teacher(generator, cpu, dtype).redraw(targets, references, chunks)
+        drawn = prepare_redrawer(generator, cpu, dtype).redraw(targets, references, chunks)
         np.testing.assert_array_equal(drawn[:, :FIRST_DRAWN], targets[:, :FIRST_DRAWN])
         apart = np.abs(drawn[:, FIRST_DRAWN:].astype(int) - plain[:, FIRST_DRAWN:])
         assert apart.max() <= most

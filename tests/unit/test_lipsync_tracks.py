@@ -43,6 +43,17 @@ def test_each_frame_is_the_nearest_one(steps: list[int], start: float, end: floa
     assert np.all(np.diff(frames) >= 0)
 
 
+def test_every_rate_is_seen_at_25_frames_a_second() -> None:
+    assert frames_at_rate(np.arange(6) / 30).tolist() == [0, 1, 2, 4, 5]  # 0, 1.2, 2.4, 3.6, 4.8
+    assert frames_at_rate(np.arange(7) / 50).tolist() == [0, 2, 4]
+    assert frames_at_rate(np.arange(3) / 12.5).tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(frames_at_rate(np.arange(300) * 1001 / 30_000)) == 250
+    uneven = np.array([0.0, 0.01, 0.09, 0.12])
+    assert frames_at_rate(uneven).tolist() == [0, 1, 2]
+    assert frames_at_rate(uneven, 0.08).tolist() == [0, 1]
+    assert frames_at_rate(np.zeros(0)).tolist() == []
+
+
 def test_a_slow_clip_repeats_its_frames_and_keeps_its_length() -> None:
     frames = frames_at_rate(np.arange(135) * 61 / 1350)
     assert len(frames) == int(135 * 61 / 1350 * 25)

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sync_toys import toy_judge
 
 from metatalk.a2e.targets import MouthSpace
 from metatalk.config import Config, load_config
-from metatalk.errors import ConfigError, MediaError, MissingAssetError, StaleArtefactError
-from metatalk.fitting.utterance import Utterance
+from metatalk.errors import MediaError, MissingAssetError, StaleArtefactError
 from metatalk.lipsync.config import PseudoConfig
 from metatalk.lipsync.pseudo import forth_and_back
 from metatalk.lipsync.teachers import Scene
+from metatalk.lipsync.trusted_judge import TrustedJudge
 from metatalk.lipsync.wav2lip import Wav2Lip
 from metatalk.media.audio import Sound, read_sound, write_wav
 from metatalk.media.probe import probe_video
@@ -31,15 +32,9 @@ from metatalk.media.writer import VideoWriter
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.stages.rehearsal import Rehearsal
 from metatalk.stages.sentences import (
-    Sentence,
-    is_written,
-    load_said,
     load_utterances,
-    plan_sentences,
-    save_utterance,
-    summarise,
-    teacher_sources,
 )
+from metatalk.stages.sync_watch import SyncWatch
 from metatalk.stages.train import train_actor
 from metatalk.workspace.ledger import read_ledger
 from metatalk.workspace.manifest import read_manifest
@@ -164,6 +159,7 @@ def test_a_teacher_that_changes_nothing_gives_back_the_actors_own_expressions(
     taught_by(Mirror())
     metrics = train_actor(clip, actor, settings, last="train_a2e")
     assert metrics["pseudo"]["sentences"] == 2
+    assert "judge" not in metrics["pseudo"]
     assert metrics["pseudo"]["face_share"] == 1.0
     assert metrics["pseudo"]["landmark_error_mm"] < settings.pseudo.max_error_mm
     assert metrics["train_a2e"]["corpus_s"] == pytest.approx(2.16, abs=0.1)
@@ -178,6 +174,32 @@ def test_a_teacher_that_changes_nothing_gives_back_the_actors_own_expressions(
         assert alike[0] > 0.95
         assert alike[0] > alike[1] > alike[2]  # in step with the footage
     assert not (actor / "pseudo" / "footage").exists()
+
+
+@pytest.mark.parametrize("outcome", ["asked", "not trusted: it is a toy"])
+def test_what_became_of_the_judge_is_among_the_metrics(
+    outcome: str, clip: Path, settings: Config, actor: Path, checkpoint: Path,
+    taught_by: Callable[[object], None], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    taught_by(Mirror())
+    asked: list[tuple[int, ...]] = []
+    lips = torch.zeros(50, 5)
+    trusted = TrustedJudge(toy_judge(), (lips,), (lips,)) if outcome == "asked" else None
+    monkeypatch.setattr("metatalk.stages.sentences.open_judge", lambda path: None)
+    monkeypatch.setattr(
+        "metatalk.stages.rehearsal.open_trusted_judge", lambda *_: (trusted, outcome)
+    )
+
+    def refuse(self: SyncWatch, config: object) -> str:
+        asked.append(np.stack(self.faces).shape)
+        return "the judge is not confident"
+
+    monkeypatch.setattr(SyncWatch, "reason", refuse)
+    judged = replace(settings, pseudo=replace(settings.pseudo, judge=str(checkpoint)))
+    said = train_actor(clip, actor, judged, last="pseudo")["pseudo"]
+    assert said["judge"] == outcome
+    assert asked == ([(27, 96, 96, 3)] * 2 if trusted else [])
+    assert said["dropped"] == len(asked)
 
 
 def test_pictures_without_a_face_are_dropped_and_training_goes_on(
@@ -262,111 +284,3 @@ def test_a_missing_checkpoint_is_named_before_any_work(footage: Path, actor_root
     with pytest.raises(MissingAssetError, match=r"absent\.pth"):
         train_actor(footage, actor_root, absent)
     assert not (actor_root / "ingest").exists()
-
-
-def recordings(folder: Path, seconds: list[float]) -> Path:
-    folder.mkdir()
-    for number, length in enumerate(seconds):
-        samples = np.zeros(round(16_000 * length), np.float32)
-        write_wav(folder / f"{number}.wav", Sound(samples, 16_000))
-    return folder
-
-
-def listing_of(folder: Path, actor: Path) -> Path:
-    config = PseudoConfig(None, str(folder), "model {video} {audio} {out}")
-    return teacher_sources(config, actor)["corpus"]
-
-
-def test_the_command_and_the_judge_are_part_of_the_cause(tmp_path: Path) -> None:
-    folder, judge = recordings(tmp_path / "speech", [1.0]), tmp_path / "judge.safetensors"
-    judge.write_bytes(b"weights")
-    config = PseudoConfig(None, str(folder), "model {video} {audio} {out}", judge=str(judge))
-    said = [teacher_sources(config, tmp_path)["teacher"].read_text()]
-    judge.write_bytes(b"other weights")
-    said.append(teacher_sources(config, tmp_path)["teacher"].read_text())
-    other = replace(config, command="other {video} {audio} {out}")
-    said.append(teacher_sources(other, tmp_path)["teacher"].read_text())
-    assert len(set(said)) == 3
-    with pytest.raises(MissingAssetError, match=r"correct pseudo\.judge"):
-        teacher_sources(replace(config, judge=str(tmp_path / "none")), tmp_path)
-
-
-def test_sentences_follow_each_other_and_damaged_files_are_left_out(tmp_path: Path) -> None:
-    folder = recordings(tmp_path / "speech", [1.5, 2.0, 0.3, 1.0])
-    (folder / "1.wav").write_bytes(b"no sound")
-    found = plan_sentences(listing_of(folder, tmp_path), folder, PseudoConfig())
-    assert [sentence.path.name for sentence in found] == ["0.wav", "3.wav"]
-    assert [sentence.start_s for sentence in found] == [0.0, 1.5]
-
-
-def test_of_a_large_corpus_only_as_much_is_opened_as_could_be_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = []
-
-    def duration(path: Path) -> Fraction:
-        opened.append(path)
-        return Fraction(6)
-
-    monkeypatch.setattr("metatalk.stages.sentences.audio_duration", duration)
-    listing = tmp_path / "corpus.json"
-    listing.write_text(json.dumps([[f"{number}.wav", 1] for number in range(1000)]))
-    config = PseudoConfig(max_minutes=1.0)
-    assert len(plan_sentences(listing, tmp_path, config)) == 10
-    assert len(opened) <= 60
-
-
-def test_a_corpus_without_a_sentence_of_the_right_length_is_refused(tmp_path: Path) -> None:
-    folder = recordings(tmp_path / "speech", [0.2])
-    with pytest.raises(ConfigError, match="1 to 20 s"):
-        plan_sentences(listing_of(folder, tmp_path), folder, PseudoConfig())
-    with pytest.raises(MediaError):
-        read_sound(folder / "absent.wav")
-
-
-def utterance(faces: int, error_mm: float, frames: int = 10) -> Utterance:
-    has_face = np.arange(frames) < faces
-    errors = np.where(has_face, error_mm, np.nan).astype(np.float32)
-    return Utterance(
-        np.zeros(frames * 640, np.float32),
-        np.arange(frames) / 25,
-        np.zeros((frames, 3), np.float32),
-        has_face,
-        errors,
-    )
-
-
-@pytest.mark.parametrize(
-    ("faces", "error_mm", "sound"), [(10, 1.0, True), (9, 2.0, True), (8, 1.0, False),
-                                     (10, 2.1, False), (0, 1.0, False)],
-)  # fmt: skip
-def test_a_sentence_with_few_faces_or_a_poor_fit_is_not_sound(
-    faces: int, error_mm: float, sound: bool
-) -> None:
-    assert utterance(faces, error_mm).is_sound(0.9, 2.0) is sound
-
-
-def test_sentences_come_back_from_disk_and_dropped_ones_do_not(tmp_path: Path) -> None:
-    save_utterance(tmp_path, 0, utterance(10, 1.0))
-    save_utterance(tmp_path, 1, utterance(0, 1.0), "a face is missing")
-    assert is_written(tmp_path, 0)
-    assert is_written(tmp_path, 1)
-    assert not is_written(tmp_path, 2)
-    (back,) = load_utterances(tmp_path)
-    assert back.face_share == 1.0
-    planned = [Sentence(n, tmp_path / f"{n}.wav", 0.4 * n, 0.4, f"voice {n}") for n in (0, 1)]
-    assert summarise(tmp_path, planned) == {
-        "sentences": 1, "dropped": 1, "dropped_for": "1 because a face is missing", "voices": 1,
-        "speech_s": 0.4, "face_share": 1.0, "landmark_error_mm": 1.0,
-    }  # fmt: skip
-
-
-def test_a_kept_sentence_can_be_dropped_later_and_taken_back(tmp_path: Path) -> None:
-    save_utterance(tmp_path, 0, utterance(10, 1.0))
-    save_utterance(tmp_path, 0, utterance(10, 1.0), "out of sync")
-    assert list(load_utterances(tmp_path)) == []
-    said, reason = load_said(tmp_path, 0)
-    assert (len(said.has_face), reason) == (10, "out of sync")
-    save_utterance(tmp_path, 0, said)
-    assert len(list(load_utterances(tmp_path))) == 1
-    assert not list((tmp_path / "dropped").iterdir())

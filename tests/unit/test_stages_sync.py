@@ -41,6 +41,10 @@ def test_sound_of_something_else_is_not_believed(tmp_path: Path) -> None:
     )
     assert report.is_trusted is False
     assert report.trust.startswith("not to be trusted on this clip")
+    document = json.loads(json.dumps(report.document()))
+    assert (document["trusted"], document["LSE-C*"], document["offset_ms"]) == (False, None, None)
+    assert (document["runs"], len(document["untrusted"]["runs"])) == ([], 1)
+    assert document["untrusted"]["LSE-C*"] == pytest.approx(report.figures.confidence, abs=1e-4)
 
 
 def test_every_shot_is_judged_by_itself_and_all_together(tmp_path: Path) -> None:
@@ -108,6 +112,36 @@ def test_the_command_prints_and_draws(toy_command: Path, capsys) -> None:
     assert "toy.safetensors, trained here" in printed
     assert "terms: a toy" in printed
     assert toy_command.with_name("toy.sync.png").is_file()
+
+
+def test_the_command_gives_no_verdict_of_a_judge_that_is_not_to_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    strange = replace(toy_watched(tmp_path), samples=toy_sound(toy_signal(150, seed=9)))
+    monkeypatch.setattr(stage, "watch_clip", lambda *_: strange)
+    monkeypatch.setattr(stage, "open_configured_judge", lambda *_: toy_judge())
+    assert main(["sync", str(strange.clip)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("no verdict: not to be trusted on this clip")
+    assert "LSE" not in printed
+    assert "offset" not in printed
+    assert strange.clip.with_name("toy.sync.png").is_file()
+
+
+def test_a_plot_is_a_png(toy_command: Path, tmp_path: Path, capsys) -> None:
+    assert main(["sync", str(toy_command), "--plot", str(tmp_path / "plot.pdf")]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+
+
+def test_syncnets_weights_are_only_taken_for_the_official_ones(tmp_path: Path) -> None:
+    theirs = replace(toy_judge(), ours=False)
+    report = judge_watched(toy_watched(tmp_path), theirs, CONFIG)
+    assert "taken for the official weights: sha256 000" in report.document()["judge"]
+
+
+def test_only_the_first_seconds_are_judged_where_that_is_enough(tmp_path: Path) -> None:
+    report = judge_watched(toy_watched(tmp_path), toy_judge(), CONFIG, most_s=3.0)
+    assert report.figures.windows == len(report.lips[0]) == len(report.sound[0]) == 70
 
 
 def test_the_command_lists_shots_and_versions(

@@ -27,7 +27,7 @@ from metatalk.media.audio import read_sound
 from metatalk.media.probe import probe_video
 from metatalk.media.video import index_frames, read_pictures
 from metatalk.stages import wav2lip
-from metatalk.stages.wav2lip import open_teacher, redraw_video
+from metatalk.stages.wav2lip import open_redrawer, redraw_video
 from metatalk.workspace.consent import Consent
 
 SIZE = 140
@@ -52,7 +52,7 @@ class Painter:
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     """The teacher and the tracker are toys; all else is real."""
     painter = Painter()
-    monkeypatch.setattr(wav2lip, "open_teacher", lambda *_: painter)
+    monkeypatch.setattr(wav2lip, "open_redrawer", lambda *_: painter)
     monkeypatch.setattr(wav2lip, "track_landmarks", toy_track)
     return painter
 
@@ -255,10 +255,10 @@ def test_what_cannot_work_is_refused_before_any_work(
 
 def test_weights_are_loaded_in_the_arithmetic_asked_for(tmp_path: Path) -> None:
     with pytest.raises(MissingAssetError, match="no Wav2Lip generator"):
-        open_teacher(tmp_path / "none.pth", Wav2LipConfig(), "cpu")
+        open_redrawer(tmp_path / "none.pth", Wav2LipConfig(), "cpu")
     path = tmp_path / "random.safetensors"
     save_file(Wav2Lip().state_dict(), path)
     for precision, name in (("full", "torch.float32"), ("mixed", "torch.bfloat16")):
-        teacher = open_teacher(path, Wav2LipConfig(precision=precision, batch=3), "cpu")
-        assert str(next(teacher.generator.parameters()).dtype) == name
-        assert teacher.batch == 3
+        redrawer = open_redrawer(path, Wav2LipConfig(precision=precision, batch=3), "cpu")
+        assert str(next(redrawer.generator.parameters()).dtype) == name
+        assert redrawer.batch == 3

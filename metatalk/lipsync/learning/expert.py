@@ -190,7 +190,8 @@ def examine_expert(expert: ColourExpert, held: Sequence[Span], fabric: Any = Non
         `accuracy`: the share of windows whose own sound is nearer than sound shifted by at least
         5 frames within the span (chance .5); `cosine_accuracy`: mean share of own and of shifted
         sound on the right side of cosine .5; `loss`: the cosine's cross-entropy; `offset_found`:
-        share of spans, of a second and more, whose best shift within 15 frames is 0 or 1 away.
+        share of spans, of a second and more, whose best shift within 15 frames is 0 or 1 away;
+        left out where there are none.
     """
     expert.eval()
     rows = [(span, *embed_span(expert, span, fabric)) for span in _thinned(held)]
@@ -214,7 +215,7 @@ def examine_expert(expert: ColourExpert, held: Sequence[Span], fabric: Any = Non
         "accuracy": mean["accuracy"],
         "cosine_accuracy": (mean["right"] + mean["wrong"]) / 2,
         "loss": mean["loss"],
-        "offset_found": float(np.mean(found)) if found else math.nan,
+        **({"offset_found": float(np.mean(found))} if found else {}),
     }
 
 

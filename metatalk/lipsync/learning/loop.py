@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metatalk.fabric import open_fabric
 from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
-from metatalk.lipsync.learning.fabric import open_fabric
 
 log = logging.getLogger(__name__)
 

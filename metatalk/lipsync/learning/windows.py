@@ -6,9 +6,9 @@ killed goes on with the windows it would have seen, and as many processes may re
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from metatalk.errors import FittingError
 from metatalk.lipsync.learning.config import JitterConfig
 from metatalk.lipsync.learning.jitter import jitter_faces, jitter_mels, plain_faces
-from metatalk.lipsync.mel import CHUNK_COLUMNS, COLUMNS_PER_SECOND, chunk_starts, mel_chunks
+from metatalk.lipsync.mel import CHUNK_COLUMNS, COLUMNS_PER_SECOND, mel_chunks
 from metatalk.lipsync.syncnet import WINDOW_FRAMES
-from metatalk.lipsync.tracks import Track
+from metatalk.lipsync.tracks import RATE, Track
 
-RATE = Fraction(25)
 MANY_SOURCES = 20  # from which on whole sources are held out, not the end of each
 _HELD_SPLITS = frozenset({"val", "valid", "test"})
 
@@ -44,8 +43,9 @@ class Span:
 
     def mels(self, starts: np.ndarray) -> np.ndarray:
         """(N, 80, 16): the sound of the windows that begin at frames `starts`."""
-        mel, frames = self.track.mel, len(self.track.faces)
-        return mel_chunks(mel, chunk_starts(frames, RATE, mel.shape[1])[starts])
+        mel = self.track.mel
+        last = max(mel.shape[1] - CHUNK_COLUMNS, 0)
+        return mel_chunks(mel, np.minimum(starts * COLUMNS_PER_SECOND // RATE, last))
 
 
 def split_spans(tracks: Sequence[Track], held_out: float) -> tuple[list[Span], list[Span]]:
@@ -70,9 +70,9 @@ def split_spans(tracks: Sequence[Track], held_out: float) -> tuple[list[Span], l
         held = [span for span in wholes if span.track.split in _HELD_SPLITS]
         learned = [span for span in wholes if span.track.split not in _HELD_SPLITS]
     else:
-        sources = {name: [s for s in wholes if s.track.source == name] for name in _names(wholes)}
+        sources = _by_their_source(wholes)
         divide = _by_source if len(sources) >= MANY_SOURCES else _by_time
-        learned, held = divide(list(sources.values()), held_out)
+        learned, held = divide(sources, held_out)
     learned, held = _long_enough(learned), _long_enough(held)
     if not (learned and held):
         raise FittingError(
@@ -164,8 +164,12 @@ class Draw:
         )
 
     def _choose(self, dice: np.random.Generator, count: int) -> list[Span]:
-        likely = span_weights(self.spans, self.evenness)
-        return [self.spans[place] for place in dice.choice(len(likely), count, p=likely)]
+        places = dice.choice(len(self._likely), count, p=self._likely)
+        return [self.spans[place] for place in places]
+
+    @functools.cached_property
+    def _likely(self) -> np.ndarray:
+        return span_weights(self.spans, self.evenness)
 
     def _faces(self, span: Span, starts: list[int], dice: np.random.Generator) -> list[np.ndarray]:
         windows = [np.asarray(span.track.faces[at : at + WINDOW_FRAMES]) for at in starts]
@@ -188,9 +192,8 @@ def span_weights(spans: Sequence[Span], evenness: float) -> np.ndarray:
         (N,) float64 that adds up to 1.
     """
     windows = np.array([span.windows for span in spans], float)
-    sources = np.array([span.track.source for span in spans])
-    of_source = {name: windows[sources == name].sum() for name in set(sources.tolist())}
-    weights = windows * np.array([of_source[name] for name in sources]) ** -evenness
+    _, source = np.unique([span.track.source for span in spans], return_inverse=True)
+    weights = windows * np.bincount(source, windows)[source] ** -evenness
     return np.asarray(weights / weights.sum())
 
 
@@ -241,23 +244,27 @@ def batches(
 def _sounding_frames(track: Track) -> int:
     """Frames that have 200 ms of sound after their beginning."""
     columns = track.mel.shape[1] - CHUNK_COLUMNS
-    return min(len(track.faces), int(columns * RATE / COLUMNS_PER_SECOND) + 1) if columns > 0 else 0
+    return min(len(track.faces), columns * RATE // COLUMNS_PER_SECOND + 1) if columns > 0 else 0
 
 
 def _long_enough(spans: list[Span]) -> list[Span]:
     return [span for span in spans if span.windows > 2 * WINDOW_FRAMES]
 
 
-def _names(spans: Sequence[Span]) -> list[str]:
-    return list(dict.fromkeys(span.track.source for span in spans))
+def _by_their_source(spans: Sequence[Span]) -> list[list[Span]]:
+    sources: dict[str, list[Span]] = {}
+    for span in spans:
+        sources.setdefault(span.track.source, []).append(span)
+    return list(sources.values())
 
 
 def _by_source(sources: list[list[Span]], held_out: float) -> tuple[list[Span], list[Span]]:
-    """Every n-th source is held out."""
-    step = min(max(2, round(1 / held_out)), len(sources))
-    held = [span for at, spans in enumerate(sources) if at % step == step - 1 for span in spans]
-    learned = [span for at, spans in enumerate(sources) if at % step != step - 1 for span in spans]
-    return learned, held
+    """Whole sources are held out, evenly over all of them, and at least one."""
+    share = max(held_out, 1 / len(sources))
+    parts: tuple[list[Span], list[Span]] = ([], [])
+    for place, spans in enumerate(sources):
+        parts[int((place + 1) * share + 1e-9) > int(place * share + 1e-9)].extend(spans)
+    return parts
 
 
 def _by_time(sources: list[list[Span]], held_out: float) -> tuple[list[Span], list[Span]]:
