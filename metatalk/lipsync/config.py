@@ -23,12 +23,13 @@ class GateConfig:
     max_open_share: float = 0.7  # of a sentence's p, b and m at which the lips stay apart
     min_confidence: float = 0.3  # of the judge, as a share of what it has in the actor's own clip
     max_offset: int = 1  # frames at 25 a second that the judge may find
+    max_dropped: float = 0.5  # of the sentences; of a teacher that fails in more none is taken
 
     def __post_init__(self) -> None:
         for name in ("min_movement", "max_lag_s", "max_advantage", "max_offset"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"pseudo.gate.{name} is {getattr(self, name)}", "give 0 or more")
-        for name in ("min_likeness", "max_open_share", "min_confidence"):
+        for name in ("min_likeness", "max_open_share", "min_confidence", "max_dropped"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(
                     f"pseudo.gate.{name} is {getattr(self, name)}", "give a share from 0 to 1"

@@ -26,7 +26,13 @@ from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.artefacts import load_index, load_landmarks
 from metatalk.stages.corpora import read_words
-from metatalk.stages.sentences import GATE_REASONS, Sentence, load_said, save_utterance
+from metatalk.stages.sentences import (
+    FAILING_TEACHER,
+    GATE_REASONS,
+    Sentence,
+    load_said,
+    save_utterance,
+)
 from metatalk.workspace.manifest import Metrics
 
 LOG = logging.getLogger(__name__)
@@ -77,14 +83,34 @@ def screen_sentences(
     found = screen(heard, own.spoken, config, own.in_sync)
     if asked and not found.knows:
         LOG.info("pseudo video: too little to tell from the sound alone which sentences fit it")
+    reasons = {number: why for number, (_, why) in written.items() if why not in GATE_REASONS}
     for item, reason in zip(asked, found.reasons, strict=True):
+        said, gap = written[item.number][0], gaps[item.number]
+        reasons[item.number] = reason or _open_lips(item, said, gap, own, config)
+    reasons = distrust(reasons, config.max_dropped)
+    for item in asked:
         said, before = written[item.number]
-        reason = reason or _open_lips(item, said, gaps[item.number], own, config)
-        if reason != before:
-            save_utterance(folder, item.number, said, reason)
+        if reasons[item.number] != before:
+            save_utterance(folder, item.number, said, reasons[item.number])
     if not own.in_sync or found.common_likeness < _TELLING:
         return {}
     return {"teacher_lag_ms": 1000 * found.common_lag_s, "teacher_likeness": found.common_likeness}
+
+
+def distrust(reasons: Mapping[int, str], max_dropped: float) -> dict[int, str]:
+    """Drop what is left of a teacher that mostly fails: it has passed by chance.
+
+    Args:
+        reasons: why each sentence is dropped, or "".
+        max_dropped: share of the sentences that may be dropped before all are.
+
+    Returns:
+        The reasons, with one for every sentence where too many had one.
+    """
+    dropped = sum(bool(why) for why in reasons.values())
+    if dropped <= max_dropped * len(reasons):
+        return dict(reasons)
+    return {number: why or FAILING_TEACHER for number, why in reasons.items()}
 
 
 def measure_own_clip(inputs: Mapping[str, Path], model: MorphableModel) -> OwnClip | None:

@@ -31,7 +31,8 @@ LOG = logging.getLogger(__name__)
 LISTING = "corpus.json"  # in the actor folder
 TEACHER = "teacher.json"  # beside it
 SUMMARY = "sentences.json"  # in the stage's folder
-GATE_REASONS = (*SCREEN_REASONS, "the lips do not close")
+FAILING_TEACHER = "the teacher fails in most sentences"
+GATE_REASONS = (*SCREEN_REASONS, "the lips do not close", FAILING_TEACHER)
 _MOST_OPENED = 4  # recordings looked into, for each that could be wanted at most
 
 

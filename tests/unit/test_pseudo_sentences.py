@@ -14,9 +14,13 @@ import torch
 from metatalk.config import Config, load_config
 from metatalk.errors import ConfigError, MediaError, MissingAssetError
 from metatalk.fitting.utterance import Utterance
-from metatalk.lipsync.config import PseudoConfig
+from metatalk.lipsync.config import GateConfig, PseudoConfig
+from metatalk.lipsync.gate import FLAT, Screening
 from metatalk.media.audio import Sound, read_sound, write_wav
+from metatalk.stages import screening
+from metatalk.stages.screening import distrust, screen_sentences
 from metatalk.stages.sentences import (
+    FAILING_TEACHER,
     Sentence,
     is_written,
     load_said,
@@ -161,3 +165,37 @@ def test_a_kept_sentence_can_be_dropped_later_and_taken_back(tmp_path: Path) -> 
     save_utterance(tmp_path, 0, said)
     assert len(list(load_utterances(tmp_path))) == 1
     assert not list((tmp_path / "dropped").iterdir())
+
+
+def test_of_a_teacher_that_mostly_fails_nothing_is_taken() -> None:
+    half = {0: "late", 1: "", 2: "", 3: "flat"}
+    assert distrust(half, 0.5) == half
+    assert distrust({**half, 2: "flat"}, 0.5) == {
+        0: "late", 1: FAILING_TEACHER, 2: "flat", 3: "flat"
+    }  # fmt: skip
+    assert distrust({**half, 2: "flat"}, 1.0) == {**half, 2: "flat"}
+    assert distrust({}, 0.0) == {}
+
+
+@pytest.mark.parametrize(("faceless", "kept"), [(0, 3), (1, 0)])
+def test_sentences_without_a_face_count_as_failures(
+    faceless: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of five are flat: with one more that has no face, most have failed."""
+    planned = [Sentence(n, tmp_path / f"{n}.wav", 0.4 * n, 0.4, "voice") for n in range(5)]
+    for item in planned:
+        lost = item.number < faceless
+        save_utterance(tmp_path, item.number, utterance(10, 1.0), "a face is missing" * lost)
+    asked = 5 - faceless
+    reasons = tuple(FLAT if place >= asked - 2 else "" for place in range(asked))
+    found = Screening(reasons, (None,) * asked, 0.0, 0.0, knows=False)
+    monkeypatch.setattr(screening, "screen", lambda *_: found)
+    for name in ("_gap_mm", "_spoken"):
+        monkeypatch.setattr(screening, name, lambda *_: None)
+    monkeypatch.setattr(screening, "_open_lips", lambda *_: "")
+    own = type("Own", (), {"meter": None, "spoken": None, "in_sync": False})()
+    for _ in range(2):  # a second time comes to the same
+        screen_sentences(tmp_path, planned, own, GateConfig())
+        assert len(list(load_utterances(tmp_path))) == kept
+    if not kept:
+        assert load_said(tmp_path, 1)[1] == FAILING_TEACHER
