@@ -69,6 +69,10 @@ def train_generator(
     ],
     output: Output,
     start: Start = None,
+    critic: Annotated[
+        Path | None,
+        typer.Option(help="A quality discriminator to go on from.", metavar="FILE"),
+    ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     safe: Safe = False,
@@ -77,10 +81,10 @@ def train_generator(
 ) -> None:
     """Train Wav2Lip's generator under an expert. Run again to go on where it was."""
     terminal.set_up_logging(verbose)
-    require_files(expert, *([start] if start else []))
+    require_files(expert, *(path for path in (start, critic) if path))
     chosen = settings(preset, config, with_safe(words, safe), output.parent)
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.lipsync_training import train_generator as train
 
-        metrics = train(corpus, expert, output, chosen, start, terminal.bars())
+        metrics = train(corpus, expert, output, chosen, start, critic, terminal.bars())
     terminal.show_values(metrics, as_json)

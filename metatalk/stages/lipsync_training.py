@@ -13,19 +13,20 @@ from safetensors.torch import save as weights_to_bytes
 from torch import Tensor
 
 from metatalk.config import Config
-from metatalk.lipsync.checkpoints import load_network
+from metatalk.lipsync.checkpoints import KINDS, load_network
 from metatalk.lipsync.learning.expert import ExpertCourse
 from metatalk.lipsync.learning.generator import TeacherCourse
 from metatalk.lipsync.learning.loop import Course, run_course
 from metatalk.lipsync.syncnet import ColourExpert
 from metatalk.lipsync.tracks import Track
-from metatalk.lipsync.wav2lip import Wav2Lip
+from metatalk.lipsync.wav2lip import QualityDiscriminator, Wav2Lip
 from metatalk.stages.artefacts import write_bytes
 from metatalk.stages.device import choose_device
 from metatalk.stages.lipsync_corpus import open_corpus
 from metatalk.stages.provenance import write_network_ledger
 from metatalk.stages.stage import ProgressFactory, silent_progress
 from metatalk.stages.terms import (
+    checkpoint_entry,
     judge_entry,
     require_commercial,
     trained_metadata,
@@ -81,6 +82,7 @@ def train_generator(
     output: Path,
     config: Config,
     start: Path | None = None,
+    critic: Path | None = None,
     progress_factory: ProgressFactory = silent_progress,
 ) -> Metrics:
     """Train Wav2Lip's generator under an expert; a run that was killed goes on where it was.
@@ -91,6 +93,8 @@ def train_generator(
         output: the weights' file, as `train_expert` writes it.
         config: all settings; `teacher` is its own section.
         start: the generator's weights to go on from, official or ours; None: random ones.
+        critic: the quality discriminator's, likewise. `OUTPUT.work/critic.safetensors` is the
+            one that a training leaves behind.
         progress_factory: who is told how far it is.
 
     Returns:
@@ -100,11 +104,13 @@ def train_generator(
         MetatalkError: whatever the user can mend.
     """
     own = [judge_entry(expert), *([wav2lip_entry(start)] if start else [])]
-    tracks, entries = _open(corpus, output, config, own, [expert, start])
+    own += [_critic_entry(critic)] if critic else []
+    tracks, entries = _open(corpus, output, config, own, [expert, start, critic])
     judge = load_network(ColourExpert, expert)[0]
     begun = load_network(Wav2Lip, start)[0].state_dict() if start else None
-    course = TeacherCourse(tracks, judge, config.teacher, config.seed, begun)
-    causes = {"expert": expert, "start": start}
+    against = load_network(QualityDiscriminator, critic)[0].state_dict() if critic else None
+    course = TeacherCourse(tracks, judge, config.teacher, config.seed, begun, against)
+    causes = {"expert": expert, "start": start, "critic": critic}
     return _train(course, tracks, output, config, entries, causes, progress_factory)
 
 
@@ -123,6 +129,11 @@ def _open(
     choose_device(config.device)
     require_output(output, [path for path in files if path])
     return tracks, entries
+
+
+def _critic_entry(critic: Path) -> Entry:
+    kind = KINDS[QualityDiscriminator]
+    return checkpoint_entry(critic, kind.title, kind.terms)
 
 
 def _train(
@@ -148,7 +159,7 @@ def _train(
             # A bar cannot be handed to another process; a line in the log can.
             alone = course.config.devices == 1
             told: Callable[..., None] = progress if alone else LoggedProgress(course.section)
-            work = TrainingWork(folder, told)
+            work = TrainingWork(folder, told, trained_metadata(entries))
             work.begin(cause)
             if (metrics := work.finished(place)) is not None:
                 log.info("%s is trained already; to train it anew, delete it", place)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import save as weights_to_bytes
+from torch import Tensor
 
 from metatalk.lipsync.learning.loop import Journal
-from metatalk.stages.artefacts import checkpoint_keeper
+from metatalk.stages.artefacts import checkpoint_keeper, write_bytes
 from metatalk.stages.training_log import TrainingLog
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.manifest import write_json
@@ -26,10 +28,16 @@ class TrainingWork:
     Args:
         folder: where they lie; it is there.
         progress: told how far the training is.
+        metadata: what weights kept here say about themselves.
     """
 
-    def __init__(self, folder: Path, progress: Callable[..., None]) -> None:
-        self.folder, self.progress = folder, progress
+    def __init__(
+        self,
+        folder: Path,
+        progress: Callable[..., None],
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self.progress, self.metadata = folder, progress, dict(metadata or {})
         self._log: TrainingLog | None = None
 
     def begin(self, cause: Mapping[str, Any]) -> None:
@@ -40,7 +48,7 @@ class TrainingWork:
                 log.warning("%s: settings or footage changed; beginning anew", self.folder)
             self._checkpoint.unlink(missing_ok=True)
             self._finish.unlink(missing_ok=True)
-            for old in (self.folder / "logs").glob("events.*"):
+            for old in (*self.folder.glob("logs/events.*"), *self.folder.glob("*.safetensors")):
                 old.unlink()
             write_json(place, now)
 
@@ -59,7 +67,12 @@ class TrainingWork:
     def journal(self) -> Journal:
         """What the loop is handed."""
         return Journal(
-            self.progress, self.save, self.load, self.show_figures, self.show_sheet, self.close
+            self.progress,
+            self.save,
+            self.load,
+            self.show_figures,
+            self.show_sheet,
+            *(self.close, self.keep),
         )
 
     def save(self, state: Any) -> None:
@@ -83,6 +96,11 @@ class TrainingWork:
         if self._log:
             self._log.__exit__(None, None, None)
             self._log = None
+
+    def keep(self, name: str, state: dict[str, Tensor]) -> None:
+        """Write what else was trained into the folder."""
+        plain = {key: value.contiguous() for key, value in state.items()}
+        write_bytes(self.folder / f"{name}.safetensors", weights_to_bytes(plain, self.metadata))
 
     @property
     def _finish(self) -> Path:

@@ -376,3 +376,13 @@ def test_the_averages_norms_are_measured_anew(an_expert: SmallExpert) -> None:
         torch.equal(*pair) for pair in zip(found, (n.running_mean for n in norms), strict=True)
     )
     assert not course.average.training
+
+
+def test_the_discriminator_is_left_for_another_training(an_expert: SmallExpert) -> None:
+    course = begun(an_expert, replace(TINY, adversary_after=0.0))
+    course.learn(first(course), 0.5)
+    left = copied(course.extras()["critic"])
+    assert same(left, course.critic.state_dict())
+    assert same(begun(an_expert, critic_start=left).critic.state_dict(), left)
+    assert not same(begun(an_expert).critic.state_dict(), left)
+    assert begun(an_expert, replace(TINY, adversary_weight=0.0)).extras() == {}

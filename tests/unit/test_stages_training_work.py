@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
+
 from metatalk.stages.stage import no_progress
 from metatalk.stages.training_work import TrainingWork
 
@@ -37,3 +40,15 @@ def test_the_end_drops_the_state(tmp_path: Path) -> None:
     assert begun(tmp_path).load() == {"step": 3}
     work.end(output, METRICS)
     assert begun(tmp_path).load() is None
+
+
+def test_what_else_was_trained_says_what_it_is_made_of(tmp_path: Path) -> None:
+    terms = {"terms": "MIT", "commercial": "true"}
+    work = TrainingWork(tmp_path, no_progress, terms)
+    work.begin({"seed": 0})
+    work.journal().keep("critic", {"a": torch.ones(2)})
+    with safe_open(tmp_path / "critic.safetensors", "pt") as file:
+        assert file.metadata() == terms
+        assert file.get_tensor("a").tolist() == [1, 1]
+    begun(tmp_path, seed=1)  # another training
+    assert not (tmp_path / "critic.safetensors").exists()

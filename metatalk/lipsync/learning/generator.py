@@ -49,6 +49,7 @@ class TeacherCourse(Course):
         config: see there.
         seed: of the windows.
         start: the generator's weights to go on from; None: random ones.
+        critic_start: the discriminator's; None: random ones.
 
     Raises:
         FittingError: too little to divide into learned and held out.
@@ -63,11 +64,12 @@ class TeacherCourse(Course):
         config: TeacherConfig,
         seed: int,
         start: dict[str, Tensor] | None = None,
+        critic_start: dict[str, Tensor] | None = None,
     ) -> None:
         self.config: TeacherConfig = config
         self.learned, self.held = split_spans(tracks, config.held_out)
         self.expert = expert.eval().requires_grad_(False)
-        self.seed, self.start = seed, start
+        self.seed, self.start, self.critic_start = seed, start, critic_start
         self.sync_weight = 0.0
 
     def begin(self, fabric: Any) -> None:
@@ -76,6 +78,8 @@ class TeacherCourse(Course):
         generator, critic = Wav2Lip(), QualityDiscriminator()
         if self.start:
             generator.load_state_dict(self.start)
+        if self.critic_start:
+            critic.load_state_dict(self.critic_start)
         self.expert.to(fabric.device)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False).to(fabric.device)
         self.bare = generator
@@ -159,6 +163,12 @@ class TeacherCourse(Course):
     def result(self) -> dict[str, Tensor]:
         """The average's weights by their official keys."""
         return {name: value.cpu() for name, value in self.average.state_dict().items()}
+
+    def extras(self) -> dict[str, dict[str, Tensor]]:
+        """The discriminator, where one took part."""
+        if not self.config.adversary_weight:
+            return {}
+        return {"critic": {name: value.cpu() for name, value in self.critic.state_dict().items()}}
 
     def sheet(self) -> np.ndarray:
         """Columns of held-out windows: what is shown, the reference, what is drawn, the film."""

@@ -30,6 +30,10 @@ def _nothing() -> None:
     """There is nothing to close."""
 
 
+def _forget(name: str, state: dict[str, Tensor], /) -> None:
+    """What else was trained is not wanted."""
+
+
 @dataclass(frozen=True)
 class Journal:
     """Where a training reports and keeps its state.
@@ -43,6 +47,7 @@ class Journal:
     show_figures: Callable[[int, Mapping[str, float]], None]
     show_sheet: Callable[[int, np.ndarray], None]
     close: Callable[[], None] = _nothing
+    keep: Callable[[str, dict[str, Tensor]], None] = _forget  # what else was trained, by name
 
 
 class Course(ABC):
@@ -78,6 +83,10 @@ class Course(ABC):
     @abstractmethod
     def result(self) -> dict[str, Tensor]:
         """The weights that are kept, on the CPU."""
+
+    def extras(self) -> dict[str, dict[str, Tensor]]:
+        """Weights beside the result that another training could go on from, by name."""
+        return {}
 
     def sheet(self) -> np.ndarray | None:
         """A picture of how far it is, (H, W, 3) uint8 RGB, or None."""
@@ -137,6 +146,8 @@ def _go_through(course: Course, seed: int, ledger: _Ledger, fabric: Any) -> Stat
     if not fabric.is_global_zero:
         return None
     figures = {**ledger.figures, "steps": float(steps), "seconds": ledger.seconds}
+    for name, weights in course.extras().items():
+        ledger.journal.keep(name, weights)
     found = {"result": course.result(), "figures": figures}
     if fabric.world_size > 1:
         ledger.journal.save(found)  # what processes can tell each other has to fit into a pipe
