@@ -51,8 +51,10 @@ def test_the_actors_own_norms_and_memories_are_of_the_own_clip_alone() -> None:
     own, other = toy_footage(6.0, 1), toy_footage(6.0, 2)
     alone = make_lesson(own, QUICK)
     mixed = make_lesson(join_footage([other, own]), QUICK)
+    forgetful = replace(QUICK, pseudo=PseudoMixConfig(kernel=0.0))
     models = [
-        prepare_model(lesson, lesson.known, QUICK, open_ears(QUICK)) for lesson in (alone, mixed)
+        prepare_model(lesson, lesson.known, forgetful, open_ears(forgetful))
+        for lesson in (alone, mixed)
     ]
     for name in ("speech_mean", "speech_deviation", "seen", "rest"):
         one, two = (getattr(model, name) for model in models)

@@ -140,7 +140,7 @@ def test_a_pipe_gets_every_packet_at_once_and_its_end_is_told(tmp_path: Path) ->
             for number in range(1000):
                 writer.write(picture(number), sound[number : number + 1])
                 if 2 < number < 8:
-                    assert seen.acquire(timeout=5), f"nothing came out with frame {number}"
+                    assert seen.acquire(timeout=60), f"nothing came out with frame {number}"
 
     with pytest.raises(ReaderGoneError):
         write()
