@@ -47,7 +47,10 @@ def sync(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Where to draw it; else beside the clip.", metavar="FILE.png"),
+        typer.Option(
+            help="Where to draw it; else beside the clip, and with --json nowhere.",
+            metavar="FILE.png",
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -73,17 +76,18 @@ def sync(
 
         named = Path(section.judge).expanduser()
         require_commercial(judging_ingredients(named, chosen.landmarks.detector))
-    drawn = plot or _beside(clip)
-    if drawn.suffix.lower() != ".png":
-        raise MediaError(f"{drawn}: the plot is a PNG", "give --plot a name that ends in .png")
-    require_output(drawn, [clip])
+    drawn = plot or (None if as_json else _beside(clip))
+    if drawn is not None:
+        if drawn.suffix.lower() != ".png":
+            raise MediaError(f"{drawn}: the plot is a PNG", "give --plot a name that ends in .png")
+        require_output(drawn, [clip])
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.sync import judge_clip
 
         report = judge_clip(
             clip, section, chosen.landmarks, chosen.device, check, drawn, terminal.bars()
         )
-    document = {**report.document(), "plot": str(drawn)}
+    document = {**report.document(), "plot": str(drawn) if drawn else None}
     if as_json:
         terminal.show_json(document)
     else:

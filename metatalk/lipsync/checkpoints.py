@@ -154,7 +154,7 @@ def _check_keys(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         found = next((other.title for other in KINDS.values() if other.marker in state), None)
         raise ConfigError(
             f"{path} holds {f'a {found}' if found else 'something else'}, not a {kind.title}",
-            f"give {kind.usual_file}",
+            f"give {kind.usual_file}, or such weights trained here",
         )
     for key, value in network.state_dict().items():
         if key.endswith("num_batches_tracked"):  # absent from checkpoints of old PyTorch

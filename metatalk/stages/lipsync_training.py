@@ -9,10 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+from safetensors.torch import load_file
 from safetensors.torch import save as weights_to_bytes
 from torch import Tensor
 
 from metatalk.config import Config
+from metatalk.errors import ConfigError
 from metatalk.lipsync.checkpoints import KINDS, load_network
 from metatalk.lipsync.learning.expert import ExpertCourse
 from metatalk.lipsync.learning.generator import TeacherCourse
@@ -43,7 +46,7 @@ from metatalk.workspace.output import named_path, require_output
 log = logging.getLogger(__name__)
 
 # What decides how fast a training is, not what comes out.
-_NO_CAUSE = frozenset({"workers", "precision"})
+_NO_CAUSE = frozenset({"workers"})
 
 
 def train_expert(
@@ -127,6 +130,14 @@ def _open(
     if config.commercial_safe:
         require_commercial(entries)
     choose_device(config.device)
+    place = named_path(output)
+    folder = place.with_name(place.name + ".work").resolve()
+    for path in files:
+        if path and path.resolve().is_relative_to(folder):
+            raise ConfigError(
+                f"{path} lies in the folder of the training that is asked for",
+                "give --output another name, or copy the file out of the folder first",
+            )
     require_output(output, [path for path in files if path])
     return tracks, entries
 
@@ -163,6 +174,7 @@ def _train(
             work.begin(cause)
             if (metrics := work.finished(place)) is not None:
                 log.info("%s is trained already; to train it anew, delete it", place)
+                _restate(place, work, entries, metrics)
                 return metrics
             state, figures = run_course(
                 course, config.seed, work.journal(), choose_device(config.device).type
@@ -173,6 +185,21 @@ def _train(
         metrics = {**figures, "tracks": len(tracks), "footage_s": length / 25}
         work.end(place, metrics)
     return metrics
+
+
+def _restate(
+    place: Path, work: TrainingWork, entries: Sequence[Entry], metrics: Mapping[str, Any]
+) -> None:
+    """Let weights that are trained say the terms that their footage has now."""
+    with safe_open(place, framework="pt") as file:
+        said = file.metadata() or {}
+    kept = {key: said[key] for key in said if key not in ("terms", "commercial")}
+    now = {**kept, **trained_metadata(entries)}
+    if now != said:
+        _save(place, load_file(place), now)
+        work.restate()
+        work.end(place, metrics)
+    write_network_ledger(place, entries)
 
 
 def _save(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -74,27 +74,39 @@ def screen_sentences(
     Returns:
         How all sentences together lie to their sound, where the clip can tell.
     """
-    if own is None:
-        return {}
     written = {item.number: load_said(folder, item.number) for item in sentences}
     asked = [item for item in sentences if written[item.number][1] in ("", *GATE_REASONS)]
+    others = {number: why for number, (_, why) in written.items() if why not in GATE_REASONS}
+    if own is None:
+        reasons = {**others, **{item.number: "" for item in asked}}
+        _note(folder, asked, written, distrust(reasons, config.max_dropped))
+        return {}
     gaps = {item.number: _gap_mm(written[item.number][0], own.meter) for item in asked}
     heard = [_spoken(written[item.number][0], gaps[item.number]) for item in asked]
     found = screen(heard, own.spoken, config, own.in_sync)
     if asked and not found.knows:
         LOG.info("pseudo video: too little to tell from the sound alone which sentences fit it")
-    reasons = {number: why for number, (_, why) in written.items() if why not in GATE_REASONS}
+    reasons = others
     for item, reason in zip(asked, found.reasons, strict=True):
         said, gap = written[item.number][0], gaps[item.number]
         reasons[item.number] = reason or _open_lips(item, said, gap, own, config)
-    reasons = distrust(reasons, config.max_dropped)
+    _note(folder, asked, written, distrust(reasons, config.max_dropped))
+    if not own.in_sync or found.common_likeness < _TELLING:
+        return {}
+    return {"teacher_lag_ms": 1000 * found.common_lag_s, "teacher_likeness": found.common_likeness}
+
+
+def _note(
+    folder: Path,
+    asked: Sequence[Sentence],
+    written: Mapping[int, tuple[Utterance, str]],
+    reasons: Mapping[int, str],
+) -> None:
+    """Write the sentences of which something else is known now."""
     for item in asked:
         said, before = written[item.number]
         if reasons[item.number] != before:
             save_utterance(folder, item.number, said, reasons[item.number])
-    if not own.in_sync or found.common_likeness < _TELLING:
-        return {}
-    return {"teacher_lag_ms": 1000 * found.common_lag_s, "teacher_likeness": found.common_likeness}
 
 
 def distrust(reasons: Mapping[int, str], max_dropped: float) -> dict[int, str]:

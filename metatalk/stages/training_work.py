@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load_file
 from safetensors.torch import save as weights_to_bytes
 from torch import Tensor
 
@@ -101,6 +102,11 @@ class TrainingWork:
         """Write what else was trained into the folder."""
         plain = {key: value.contiguous() for key, value in state.items()}
         write_bytes(self.folder / f"{name}.safetensors", weights_to_bytes(plain, self.metadata))
+
+    def restate(self) -> None:
+        """Let what else was trained say the metadata of now."""
+        for path in self.folder.glob("*.safetensors"):
+            self.keep(path.stem, load_file(path))
 
     @property
     def _finish(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from metatalk.lipsync.syncnet import ColourExpert
 from metatalk.lipsync.tracks import STORED_PX, Track
 from metatalk.lipsync.wav2lip import FACE_PX, QualityDiscriminator, Wav2Lip
 from metatalk.shapes import check_shape
+from metatalk.stages.lipsync_corpus import TRACKS, Source, write_index
 
 STILL = JitterConfig(
     shift_px=0, zoom=0, mirror=False, contrast=0, brightness=0, loudness=0, equaliser=0
@@ -276,3 +278,19 @@ def copied(state: Mapping[str, Tensor], names: Sequence[str] = ()) -> dict[str, 
     """A copy of weights, of those alone that begin with one of the names where some are given."""
     chosen = tuple(names) or ("",)
     return {k: v.detach().clone() for k, v in state.items() if k.startswith(chosen)}
+
+
+def write_corpus(folder: Path, terms: Mapping[str, str], frames: int = 80) -> Path:
+    """A prepared corpus of one toy track a clip."""
+    sources = {}
+    for seed, (name, said) in enumerate(terms.items()):
+        track = talking_track(frames, seed)
+        place = folder / TRACKS / f"{seed:012x}_00"
+        place.mkdir(parents=True)
+        np.save(place / "faces.npy", track.faces)
+        np.save(place / "mel.npy", track.mel)
+        (place / "track.json").write_text("{}")
+        digest = f"{seed:064x}"
+        sources[digest] = Source(name, digest, terms=said, tracks=(place.name,), frames=frames)
+    write_index(folder, {"rate": 25, "px": 128, "inner_px": 96}, sources)
+    return folder

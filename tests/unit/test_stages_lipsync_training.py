@@ -6,12 +6,11 @@ import errno
 import importlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lipsync_learning_toys import (
@@ -21,7 +20,7 @@ from lipsync_learning_toys import (
     make_small,
     same,
     save_always,
-    talking_track,
+    write_corpus,
 )
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -43,7 +42,6 @@ from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
 from metatalk.lipsync.learning.expert import ExpertCourse
 from metatalk.lipsync.syncnet import ColourExpert
 from metatalk.lipsync.wav2lip import Wav2Lip
-from metatalk.stages.lipsync_corpus import TRACKS, Source, write_index
 from metatalk.stages.lipsync_training import train_expert, train_generator
 from metatalk.workspace.actor import ActorFolder
 
@@ -55,22 +53,6 @@ TEACHER = TeacherConfig(
     steps=3, batch=1, checks=1, jitter=STILL, workers=0, precision="full", held_out=0.3
 )
 CONFIG = Config(expert=EXPERT, teacher=TEACHER, device="cpu")
-
-
-def write_corpus(folder: Path, terms: Mapping[str, str], frames: int = 80) -> Path:
-    """A prepared corpus of one toy track a clip."""
-    sources = {}
-    for seed, (name, said) in enumerate(terms.items()):
-        track = talking_track(frames, seed)
-        place = folder / TRACKS / f"{seed:012x}_00"
-        place.mkdir(parents=True)
-        np.save(place / "faces.npy", track.faces)
-        np.save(place / "mel.npy", track.mel)
-        (place / "track.json").write_text("{}")
-        digest = f"{seed:064x}"
-        sources[digest] = Source(name, digest, terms=said, tracks=(place.name,), frames=frames)
-    write_index(folder, {"rate": 25, "px": 128, "inner_px": 96}, sources)
-    return folder
 
 
 @pytest.fixture

@@ -52,3 +52,13 @@ def test_what_else_was_trained_says_what_it_is_made_of(tmp_path: Path) -> None:
         assert file.get_tensor("a").tolist() == [1, 1]
     begun(tmp_path, seed=1)  # another training
     assert not (tmp_path / "critic.safetensors").exists()
+
+
+def test_what_else_was_trained_is_restated(tmp_path: Path) -> None:
+    old = TrainingWork(tmp_path, no_progress, {"terms": "unknown"})
+    old.begin({"seed": 0})
+    old.keep("critic", {"a": torch.ones(2)})
+    TrainingWork(tmp_path, no_progress, {"terms": "MIT"}).restate()
+    with safe_open(tmp_path / "critic.safetensors", "pt") as file:
+        assert file.metadata() == {"terms": "MIT"}
+        assert file.get_tensor("a").tolist() == [1, 1]
