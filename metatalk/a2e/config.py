@@ -100,7 +100,7 @@ class PseudoMixConfig:
 
     begin: float = 0.8  # share of the training windows at first: many voices,
     end: float = 0.2  # and at last: the actor's own way
-    kernel: float = 0.3  # weight of a pseudo moment in the kernel regression; 0: not remembered
+    kernel: float = 0.0  # weight of a pseudo moment in the kernel regression; 0: not remembered
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
