@@ -26,9 +26,11 @@ from metatalk.compose.ahead import one_thread_each
 from metatalk.config import load_config
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
+from metatalk.media.writer import VideoWriter
 from metatalk.render import texture, views
 from metatalk.render.scene import Scene
 from metatalk.stages import drive as driving
+from metatalk.stages.result_video import open_result
 
 # what is told apart: its name in the table, where it is called from, and by which name
 PARTS: tuple[tuple[str, Any, str], ...] = (
@@ -125,7 +127,7 @@ def _measure(drive: Any, audio: Path, config: Any, folder: Path) -> Meter:
         for name, place, attribute in PARTS:
             work = meter.wrap(name, getattr(place, attribute))
             patches.enter_context(patch.object(place, attribute, work))
-        writer = driving._open_writer(folder / "stages.mp4", audio, drive, config)
+        writer = _open_result(folder / "stages.mp4", audio, drive, config)
         encoder.enter_context(writer)
         pictures = revoice.revoice(_metered(meter, source), drive.performance, drive.studio)
         for pts in plan.pts.tolist():
@@ -147,10 +149,15 @@ def _metered(meter: Meter, source: Iterator[Picture]) -> Iterator[Picture]:
         yield picture
 
 
+def _open_result(output: Path, audio: Path, drive: Any, config: Any) -> VideoWriter:
+    footage = drive.footage
+    return open_result(output, footage.clip, footage.index.rate, drive.plan, audio, config.drive)
+
+
 def _run(drive: Any, audio: Path, config: Any, folder: Path) -> tuple[float, float]:
     """As `metatalk drive` goes: seconds by the clock and of the processor."""
     started = time.monotonic(), time.process_time()
-    with driving._open_writer(folder / "drive.mp4", audio, drive, config) as writer:
+    with _open_result(folder / "drive.mp4", audio, drive, config) as writer:
         driving._stream(drive, writer, lambda *_: None)
     return time.monotonic() - started[0], time.process_time() - started[1]
 

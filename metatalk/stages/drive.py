@@ -6,13 +6,11 @@ import logging
 import tempfile
 import time
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from metatalk import __version__
 from metatalk.a2e.lip_meter import make_lip_meter
 from metatalk.compose.ahead import WriteBehind, one_thread_each, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
@@ -24,7 +22,6 @@ from metatalk.media.audio import audio_duration
 from metatalk.media.clip_sound import align_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
-from metatalk.media.probe import probe_video
 from metatalk.media.writer import VideoWriter
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
@@ -44,6 +41,7 @@ from metatalk.stages.performer import (
     read_act,
 )
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
+from metatalk.stages.result_video import open_result
 from metatalk.stages.script import Script, close_spoken_lips
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import choose_sources, open_studio
@@ -117,7 +115,9 @@ def drive_actor(
         sound = audio or _performed_sound(drive, Path(scratch))
         plan, started = drive.plan, time.monotonic()
         with disk_errors_remedied(output.parent), progress_factory("drive") as progress:
-            with _open_writer(output, sound, drive, config) as writer:
+            rate = drive.footage.index.rate
+            opened = open_result(output, drive.footage.clip, rate, drive.plan, sound, config.drive)
+            with opened as writer:
                 _stream(drive, writer, progress)
             entries = result_entries(actor, drive.footage.clip)
             entries += [performance_entry(entries, performer)] if performer else []
@@ -260,29 +260,6 @@ def _performed_sound(drive: Drive, scratch: Path) -> Path | None:
         return None
     clip, length_s = drive.performed.clip, drive.performed.index.exact_duration
     return align_sound(clip, length_s, scratch / "sound.flac")
-
-
-def _open_writer(output: Path, audio: Path | None, drive: Drive, config: Config) -> VideoWriter:
-    footage, plan = drive.footage, drive.plan
-    info = probe_video(footage.clip)
-    whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
-    tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
-    if info.timecode:
-        tags["timecode"] = info.timecode
-    return VideoWriter(
-        output,
-        info.width,
-        info.height,
-        footage.index.rate,
-        plan.time_base,
-        info.colour,
-        crf=config.drive.crf,
-        preset=config.drive.encoder_preset,
-        audio=audio,
-        audio_limit_s=whole if config.drive.length == "video" else None,
-        metadata=tags,
-        pixel_aspect=info.pixel_aspect,
-    )
 
 
 def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:

@@ -7,14 +7,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from metatalk import __version__
 from metatalk.compose.ahead import WriteBehind, read_ahead
 from metatalk.compose.retiming import FramePlan, plan_frames
 from metatalk.compose.revoice import presence
@@ -36,13 +34,13 @@ from metatalk.media.audio import audio_duration, read_sound
 from metatalk.media.clip_sound import align_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
-from metatalk.media.probe import probe_video
 from metatalk.media.video import index_frames, read_pictures
 from metatalk.media.writer import VideoWriter
 from metatalk.precision import choose_precision
 from metatalk.stages.device import choose_device
 from metatalk.stages.drive import require_container
 from metatalk.stages.provenance import own_entry, write_result_ledger
+from metatalk.stages.result_video import open_result
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.terms import landmark_model_entry, require_commercial, wav2lip_entry
 from metatalk.timing import FrameIndex
@@ -110,7 +108,7 @@ def redraw_video(
         shown = plan_frames(index, audio_duration(sound), config.drive.length)
         redrawer = open_redrawer(checkpoint, settings, config.device)
         take = plan_take(clip, index, shown, config, settings, progress_factory)
-        opened = _open_writer(output, sound, take, config)
+        opened = open_result(output, clip, index.rate, shown, sound, config.drive)
         with progress_factory("wav2lip") as progress, opened as writer:
             _stream(take, sound, redrawer, writer, settings, progress)
         write_result_ledger(output, entries)
@@ -226,28 +224,6 @@ def _own_sound(clip: Path, audio: Path, index: FrameIndex, scratch: Path) -> Pat
     if not audio.samefile(clip):
         return audio
     return align_sound(clip, index.exact_duration, scratch / "sound.flac") or audio
-
-
-def _open_writer(output: Path, sound: Path, take: Take, config: Config) -> VideoWriter:
-    info, shown = probe_video(take.clip), take.shown
-    whole = Fraction(int(shown.pts[-1])) * shown.time_base + 1 / take.index.rate
-    tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
-    if info.timecode:
-        tags["timecode"] = info.timecode
-    return VideoWriter(
-        output,
-        info.width,
-        info.height,
-        take.index.rate,
-        shown.time_base,
-        info.colour,
-        crf=config.drive.crf,
-        preset=config.drive.encoder_preset,
-        audio=sound,
-        audio_limit_s=whole if config.drive.length == "video" else None,
-        metadata=tags,
-        pixel_aspect=info.pixel_aspect,
-    )
 
 
 def _stream(
