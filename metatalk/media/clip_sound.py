@@ -44,6 +44,27 @@ def align_sound(clip: Path, duration_s: Fraction, copy: Path) -> Path | None:
         return None
 
 
+def cut_sound(path: Path, start_s: Fraction, duration_s: Fraction, copy: Path) -> bool:
+    """Write a part of a recording.
+
+    Args:
+        path: the recording.
+        start_s: where the part begins, seconds from the recording's first sample.
+        duration_s: how long it is.
+        copy: the file to be, FLAC.
+
+    Returns:
+        Whether there is anything: not where the recording ends before.
+
+    Raises:
+        MediaError: the recording cannot be read.
+    """
+    with open_media(path) as source:
+        stream = audio_stream(source, path)
+        blocks = _within(_after(read_blocks(source, stream, path), start_s), duration_s)
+        return _write_blocks(blocks, copy)
+
+
 def _picture_start(clip: Path) -> Fraction:
     with open_media(clip) as container:
         frame = first_frame(container, video_stream(container, clip), clip)
@@ -62,15 +83,19 @@ def _write_copy(clip: Path, duration_s: Fraction, path: Path) -> bool:
     start = _picture_start(clip)
     with open_media(clip) as source:
         blocks = read_blocks(source, audio_stream(source, clip), clip, start)
-        blocks = _within(blocks, duration_s)
-        first = next(blocks, None)
-        if first is None:
-            return False
-        with av.open(str(path), "w", format="flac") as container:
-            stream = container.add_stream("flac", first.rate, layout=first.layout, format="s32")
-            for frame in _frames(chain([first], blocks), first.rate, first.layout):
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+        return _write_blocks(_within(blocks, duration_s), path)
+
+
+def _write_blocks(blocks: Iterator[SoundBlock], path: Path) -> bool:
+    """Write sound as FLAC; False, and no file, where there is none."""
+    first = next(blocks, None)
+    if first is None:
+        return False
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", first.rate, layout=first.layout, format="s32")
+        for frame in _frames(chain([first], blocks), first.rate, first.layout):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return True
 
 
@@ -85,6 +110,16 @@ def _frames(blocks: Iterable[SoundBlock], rate: int, layout: str) -> Iterator[Au
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
             yield frame
+
+
+def _after(blocks: Iterable[SoundBlock], start_s: Fraction) -> Iterator[SoundBlock]:
+    """The blocks from a moment on; the first one begins there."""
+    clock = Fraction(0)
+    for block in blocks:
+        skip = max(round((start_s - clock) * block.rate), 0)
+        clock += block.duration
+        if skip < block.samples.shape[1]:
+            yield SoundBlock(block.samples[:, skip:], block.rate, block.layout)
 
 
 def _within(blocks: Iterator[SoundBlock], duration_s: Fraction) -> Iterator[SoundBlock]:

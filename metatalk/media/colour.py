@@ -28,7 +28,7 @@ class ColourTags:
         primaries: 1 BT.709, 9 BT.2020, 2 unspecified, ...
         transfer: 1 BT.709, 16 PQ, 18 HLG, 2 unspecified, ...
         matrix: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 2 unspecified, ...
-        full_range: luma spans 0..255; otherwise 16..235.
+        full_range: luma spans 0..255 (of 8 bits); otherwise 16..235.
     """
 
     primaries: int = UNSPECIFIED
@@ -54,6 +54,20 @@ def luma_weights(colour: ColourTags, height: int) -> tuple[float, float]:
     return _LUMA_WEIGHTS.get(colour.matrix, _LUMA_WEIGHTS[fallback])
 
 
-def ycc_scales(full_range: bool) -> tuple[float, float, float]:
-    """Black level, luma span and chroma span of 8-bit Y'CbCr."""
-    return (0.0, 255.0, 255.0) if full_range else (16.0, 219.0, 224.0)
+def ycc_scales(full_range: bool, bits: int = 8) -> tuple[float, float, float]:
+    """Black level, luma span and chroma span of Y'CbCr; colourless chroma is 2**(bits - 1).
+
+    Args:
+        full_range: luma spans all levels; otherwise 16..235, four times that in 10 bits.
+        bits: bits of a sample, 8 or more.
+
+    Returns:
+        Levels of such samples.
+
+    Source: ITU-T H.273, eq. 26-31 (limited) and 32-37 (full range).
+    """
+    if full_range:
+        most = float((1 << bits) - 1)
+        return 0.0, most, most
+    scale = float(1 << (bits - 8))
+    return 16.0 * scale, 219.0 * scale, 224.0 * scale

@@ -31,7 +31,11 @@ _SEEK_COST = 12  # a seek is worth it where it saves decoding more frames than t
 
 
 def read_pictures_in_order(
-    path: AnyPath, frames: Sequence[int], index: FrameIndex, memory_bytes: int = 128 << 20
+    path: AnyPath,
+    frames: Sequence[int],
+    index: FrameIndex,
+    memory_bytes: int = 128 << 20,
+    native: bool = False,
 ) -> Iterator[Picture]:
     """Decode chosen frames of a clip in a chosen order, repeats allowed.
 
@@ -40,6 +44,7 @@ def read_pictures_in_order(
         frames: frame numbers, 0 to len(index) - 1, in the order in which they are wanted.
         index: the clip's frame index, as `index_frames` made it.
         memory_bytes: the most that decoded pictures kept for later may take.
+        native: keep the clip's depth and sampling of chroma, as `read_pictures` does.
 
     Returns:
         One picture for every entry of `frames`, with its own number and time.
@@ -51,7 +56,7 @@ def read_pictures_in_order(
     outside = [t for t in frames if not 0 <= t < len(index)]
     if outside:
         raise MediaError(f"{path}: frame {outside[0]} is outside 0..{len(index) - 1}")
-    maker = PictureMaker(path)
+    maker = PictureMaker(path, native)
     kept: dict[int, Picture] = {}
     with _Decoder(path, index) as decoder:
         first = maker.make(decoder.next_frame(), 0, 0)  # settles the size of all

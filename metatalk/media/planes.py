@@ -1,4 +1,4 @@
-"""Decoded frames to upright 8-bit 4:2:0 pictures."""
+"""Decoded frames to upright pictures: 8-bit 4:2:0, or of their own depth and sampling."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from metatalk.media.colour import BT601, BT709, FULL_RANGE, LIMITED_RANGE, ColourTags
+from metatalk.media.conversion import convert_picture
 from metatalk.media.decode import AnyPath
-from metatalk.media.picture import Picture
-from metatalk.media.probe import colour_tags, orientation
+from metatalk.media.native import native_picture, turn_upright
+from metatalk.media.picture import Picture, Subsampling
+from metatalk.media.probe import VideoInfo, colour_tags, orientation
 
 log = logging.getLogger(__name__)
 _REDUCE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
@@ -25,21 +27,24 @@ _SWSCALE_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 
 
 class PictureMaker:
-    """Makes a clip's decoded frames into pictures of one size.
+    """Makes a clip's decoded frames into pictures of one size, depth and sampling of chroma.
 
     8-bit 4:2:0 is passed through bit by bit (turning moves samples, it does not change
-    them); anything else is reduced to it, in the same matrix and range. RGB becomes BT.601
-    below 720 lines and BT.709 from there on, limited range. A frame of another size than
-    the first (a stream may change its size midway) is scaled to that.
+    them); anything else is reduced to it, in the same matrix and range, or with `native`
+    kept as it is (see `native_picture`). RGB becomes BT.601 below 720 lines and BT.709 from
+    there on, limited range. A frame of another size than the first (a stream may change its
+    size midway) is scaled to that.
 
     Args:
         clip: the clip's name for the log.
+        native: keep depth and sampling, for a result; 8-bit 4:2:0 is what analysis sees.
     """
 
-    def __init__(self, clip: AnyPath) -> None:
-        self._clip = str(clip)
+    def __init__(self, clip: AnyPath, native: bool = False) -> None:
+        self._clip, self._native = str(clip), native
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
+        self._kind: tuple[int, Subsampling] | None = None
 
     def make(self, frame: VideoFrame, index: int, pts: int) -> Picture:
         """The picture in a decoded frame, upright.
@@ -49,12 +54,16 @@ class PictureMaker:
             index: its number in the clip.
             pts: its time in the clip's time base.
         """
+        size = self._settle_size(frame, index)
+        if self._native:
+            made = native_picture(frame, index, pts, size, self._clip, self._reformatter)
+            self._kind = self._kind or (made.bits, made.shift)
+            return convert_picture(made, *self._kind)
         colour = colour_tags(frame)
         turned = orientation(frame)
-        size = self._settle_size(frame, index)
         if frame.format.name not in ("yuv420p", "yuvj420p") or size != (frame.width, frame.height):
             frame, colour = self._reduce(frame, colour, size)
-        y, u, v = (_upright(_samples(plane), *turned) for plane in frame.planes[:3])
+        y, u, v = (turn_upright(_samples(plane), *turned) for plane in frame.planes[:3])
         return Picture(index, pts, (y, u, v), colour)
 
     def _settle_size(self, frame: VideoFrame, index: int) -> tuple[int, int]:
@@ -68,8 +77,6 @@ class PictureMaker:
     def _reduce(
         self, frame: VideoFrame, colour: ColourTags, size: tuple[int, int]
     ) -> tuple[VideoFrame, ColourTags]:
-        if _has_finer_chroma(frame.format, frame.width, frame.height):
-            _say_chroma_is_reduced(self._clip, frame.format.name)
         fallback = BT601 if frame.height < 720 else BT709
         is_rgb = frame.format.is_rgb or colour.matrix == _RGB_MATRIX
         if is_rgb:  # it has no matrix of its own to keep
@@ -88,6 +95,19 @@ class PictureMaker:
             threads=1,
         )
         return reduced, colour
+
+
+def say_if_reduced(info: VideoInfo) -> None:
+    """Warn, once, that a result keeps less colour than its clip has.
+
+    For a result made of 8-bit 4:2:0 pictures; with `native` nothing is reduced.
+
+    Args:
+        info: the clip.
+    """
+    stored = VideoFormat(info.pixel_format)
+    if _has_finer_chroma(stored, info.width, info.height):
+        _say_chroma_is_reduced(str(info.path), info.pixel_format)
 
 
 def _has_finer_chroma(stored: VideoFormat, width: int, height: int) -> bool:
@@ -112,10 +132,3 @@ def _say_chroma_is_reduced(clip: str, pixel_format: str) -> None:
 def _samples(plane: VideoPlane) -> np.ndarray:
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]
-
-
-def _upright(samples: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
-    if mirrored:
-        samples = samples[:, ::-1]
-    # The copy frees the decoder's buffer, and what follows wants contiguous rows.
-    return np.rot90(samples, -turns).copy(order="C")

@@ -13,10 +13,12 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from metatalk.media.colour import FULL_RANGE, ColourTags
+from metatalk.media.colour import BT601, BT709, FULL_RANGE, ColourTags
 from metatalk.media.decode import AnyPath, first_frame, open_media, video_stream
+from metatalk.media.hdr import HdrTags, hdr_tags
 
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown, progressive
+_FIELDS = {2: "top first", 4: "top first", 3: "bottom first", 5: "bottom first"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class VideoInfo:
         has_audio: whether there is a sound track.
         interlaced: whether the stream says that it is interlaced.
         pixel_aspect: width of a pixel over its height, of the upright picture.
+        field_order: "progressive", or of an interlaced stream "top first", "bottom first" or
+            "unknown".
+        hdr: light of an HDR film, as its first frame states it.
     """
 
     path: Path
@@ -56,6 +61,8 @@ class VideoInfo:
     has_audio: bool
     interlaced: bool
     pixel_aspect: Fraction = Fraction(1)
+    field_order: str = "progressive"
+    hdr: HdrTags | None = None
 
 
 def probe_video(path: AnyPath) -> VideoInfo:
@@ -91,6 +98,8 @@ def probe_video(path: AnyPath) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             interlaced=_is_interlaced(stream, frame),
             pixel_aspect=aspect,
+            field_order=_field_order(stream, frame),
+            hdr=hdr_tags(frame),
         )
 
 
@@ -117,7 +126,10 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
 
 def colour_tags(frame: VideoFrame) -> ColourTags:
-    """Colour tags of a decoded frame."""
+    """Colour tags of the luma and chroma of a decoded frame; RGB's are those it is given here."""
+    if frame.format.is_rgb or frame.format.has_palette:
+        matrix = BT601 if frame.height < 720 else BT709
+        return ColourTags(int(frame.color_primaries), int(frame.color_trc), matrix, False)
     full = frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
     return ColourTags(
         primaries=int(frame.color_primaries),
@@ -144,11 +156,18 @@ def _stated_duration(container: InputContainer, stream: VideoStream) -> float:
 def _timecode(container: InputContainer) -> str | None:
     streams = [*container.streams.video, *container.streams.data]
     for metadata in [*(stream.metadata for stream in streams), container.metadata]:
-        if metadata.get("timecode"):
-            return metadata["timecode"]
+        for key, value in metadata.items():
+            if key.lower() == "timecode" and value:  # Matroska writes it in capitals
+                return value
     return None
 
 
 def _is_interlaced(stream: VideoStream, frame: VideoFrame) -> bool:
     order = getattr(stream.codec_context, "field_order", 0)
     return bool(frame.interlaced_frame) or order not in _PROGRESSIVE
+
+
+def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
+    if not _is_interlaced(stream, frame):
+        return "progressive"
+    return _FIELDS.get(int(getattr(stream.codec_context, "field_order", 0)), "unknown")

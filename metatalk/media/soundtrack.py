@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import Any, cast
 
 import av
 from av.audio.frame import AudioFrame
@@ -20,15 +22,33 @@ from metatalk.media.audio import SoundBlock, read_blocks
 from metatalk.media.decode import audio_stream, decode_audio, open_media
 
 log = logging.getLogger(__name__)
-_RATE = 48000
+_RATE = 48000  # of sound whose own rate a container or its players do not take
+_AAC_RATES = (32000, 44100, 48000)  # kept; telephone's and studio's become 48 kHz
 _FRAME = 1024  # samples in a frame of AAC
+_EDITORS = ("mov", "matroska", "mxf", "wav")  # containers in which what cannot be copied is PCM
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
 _EVERYWHERE = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
+_MXF = frozenset({"pcm_s16le", "pcm_s24le"})
 _MATROSKA = _EVERYWHERE | {"flac", "opus", "libopus", "vorbis", "libvorbis", "mp2", "mp2float"}
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """How sound is encoded that cannot be copied."""
+
+    codec: str
+    samples: str  # FFmpeg's name of the sample format that the encoder takes
+    rate: int
+    layout: str
+    bit_rate: int = 0  # bits a second; 0: what the codec takes
 
 
 class Soundtrack:
     """Feeds a recording into a container alongside the picture.
+
+    It is copied where the container takes it. What .mov, .mkv and .mxf do not take is written
+    as PCM, without loss; for .mp4 it becomes AAC of 256 kb/s or more. Its rate is kept but for
+    MXF, which is always of 48 kHz, and for rates of AAC that players do not expect.
 
     Args:
         container: the file being written, before its header.
@@ -48,12 +68,15 @@ class Soundtrack:
         source = self._files.enter_context(open_media(path))
         try:
             stream = audio_stream(source, path)
-            if _can_copy(container.format.name, stream.codec_context.name):
+            if _can_copy(container.format.name, stream):
                 track = container.add_stream_from_template(stream)
                 packets = _copied(source, stream, track, path, limit_s)
             else:
-                track = _add_encoder(container, stream.codec_context.layout.nb_channels)
-                packets = _encoded(read_blocks(source, stream, path), track, limit_s)
+                blocks = read_blocks(source, stream, path)
+                first = next(blocks)
+                coding = _coding(container.format.name, stream.codec_context.format.name, first)
+                track = _add_encoder(container, coding)
+                packets = _encoded(chain([first], blocks), track, coding, limit_s)
         except BaseException:
             self._files.close()
             raise
@@ -84,12 +107,29 @@ class Soundtrack:
 Timed = tuple[Packet, Fraction]  # a packet and when it begins, seconds
 
 
-def _can_copy(container: str, codec: str) -> bool:
+def _can_copy(container: str, stream: AudioStream) -> bool:
+    codec = stream.codec_context.name
     if "matroska" in container:
         return codec in _MATROSKA or codec.startswith("pcm_")
-    if container == "mov" and codec.startswith("pcm_"):
-        return True
-    return codec in _EVERYWHERE
+    if container == "mxf":
+        return codec in _MXF and stream.codec_context.sample_rate == _RATE
+    if container in ("mov", "wav") and codec.startswith("pcm_"):
+        return container == "mov" or not codec.endswith("be")
+    return codec in _EVERYWHERE and container != "wav"
+
+
+def _coding(container: str, samples: str, first: SoundBlock) -> _Coding:
+    """How sound is encoded of which the decoder's sample format and the beginning are known."""
+    rate, channels = first.rate, len(first.samples)
+    if any(name in container for name in _EDITORS):
+        rate = _RATE if container == "mxf" else rate
+        if samples in ("u8", "u8p", "s16", "s16p"):
+            return _Coding("pcm_s16le", "s16", rate, first.layout)
+        return _Coding("pcm_s24le", "s32", rate, first.layout)
+    # 256 kb/s for mono and stereo, as much a channel as that is in stereo up to 5.1.
+    bit_rate = max(256_000, 80_000 * min(channels, 6))
+    rate = rate if rate in _AAC_RATES else _RATE
+    return _Coding("aac", "fltp", rate, _LAYOUTS.get(channels, "5.1"), bit_rate)
 
 
 def _first_sample_time(path: Path) -> Fraction:
@@ -132,18 +172,17 @@ def _copied(
         log.warning("%s: the sound cannot be read to its end (%s)", path, error.strerror)
 
 
-def _add_encoder(container: OutputContainer, channels: int) -> AudioStream:
-    layout = _LAYOUTS.get(channels, "5.1")
-    # 256 kb/s for mono and stereo, as much a channel as that is in stereo up to 5.1.
-    bit_rate = max(256_000, 80_000 * min(channels, 6))
-    return container.add_stream("aac", _RATE, layout=layout, bit_rate=bit_rate)
+def _add_encoder(container: OutputContainer, coding: _Coding) -> AudioStream:
+    rate: dict[str, Any] = {"bit_rate": coding.bit_rate} if coding.bit_rate else {}
+    stream = container.add_stream(coding.codec, coding.rate, layout=coding.layout, **rate)
+    return cast(AudioStream, stream)  # typed only where the encoder's name is written out
 
 
 def _encoded(
-    blocks: Iterator[SoundBlock], track: AudioStream, limit_s: Fraction | None
+    blocks: Iterator[SoundBlock], track: AudioStream, coding: _Coding, limit_s: Fraction | None
 ) -> Iterator[Timed]:
-    tick = Fraction(1, _RATE)
-    for frame in _frames(_limited(blocks, limit_s), track.codec_context.layout.name):
+    tick = Fraction(1, coding.rate)
+    for frame in _frames(_limited(blocks, limit_s), coding):
         for packet in track.encode(frame):
             yield packet, (packet.pts or 0) * Fraction(packet.time_base or tick)
     for packet in track.encode(None):
@@ -162,24 +201,25 @@ def _limited(blocks: Iterator[SoundBlock], limit_s: Fraction | None) -> Iterator
         yield block
 
 
-def _frames(blocks: Iterator[SoundBlock], layout: str) -> Iterator[AudioFrame]:
-    """Blocks of any rate and layout as 48 kHz frames of AAC's size, numbered from 0."""
+def _frames(blocks: Iterator[SoundBlock], coding: _Coding) -> Iterator[AudioFrame]:
+    """Blocks of any rate and layout as the encoder takes them, numbered from 0."""
+    target = coding.samples, coding.layout, coding.rate, _FRAME
     position = 0
-    kind, resampler = None, AudioResampler("fltp", layout, _RATE, _FRAME)
+    kind, resampler = None, AudioResampler(*target)
     for block in blocks:
         pending: list[AudioFrame] = []
         if kind not in (None, (block.rate, block.layout)):
             pending = resampler.resample(None)
-            resampler = AudioResampler("fltp", layout, _RATE, _FRAME)
+            resampler = AudioResampler(*target)
         kind = block.rate, block.layout
         for part in [*pending, *resampler.resample(block.to_frame())]:
-            position = _number(part, position)
+            position = _number(part, position, coding.rate)
             yield part
     for part in resampler.resample(None) if kind else []:
-        position = _number(part, position)
+        position = _number(part, position, coding.rate)
         yield part
 
 
-def _number(frame: AudioFrame, position: int) -> int:
-    frame.pts, frame.time_base = position, Fraction(1, _RATE)
+def _number(frame: AudioFrame, position: int, rate: int) -> int:
+    frame.pts, frame.time_base = position, Fraction(1, rate)
     return position + frame.samples

@@ -1,53 +1,101 @@
-"""Numbered pictures in a folder: PNG and OpenEXR."""
+"""Numbered pictures in a folder: PNG, TIFF and OpenEXR."""
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
 
 from metatalk import __version__
 from metatalk.errors import MediaError, ShapeError
+from metatalk.media.colour import UNSPECIFIED, ColourTags
 from metatalk.shapes import check_shape
 
 _FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # of 9; higher levels cost seconds and save little
+_DEFLATE = (cv2.IMWRITE_TIFF_COMPRESSION, 8)
+_PNG_HEAD = 33  # bytes of a PNG's signature and of its first chunk
+_FOUND = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, picture: np.ndarray, chunks: Sequence[bytes] = ()) -> None:
     """Write a picture as PNG, without loss.
 
     Args:
         path: the file.
-        picture: (H, W) grey or (H, W, 3) RGB; uint8 or uint16.
+        picture: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with straight alpha; uint8 or
+            uint16.
+        chunks: what else it says, see `png_chunks`.
 
     Raises:
         ShapeError: another kind of array.
         OSError: the disk refuses.
     """
+    encoded = _encode(path, ".png", picture, _FAST)
+    path.write_bytes(b"".join([encoded[:_PNG_HEAD], *chunks, encoded[_PNG_HEAD:]]))
+
+
+def write_tiff(path: Path, picture: np.ndarray) -> None:
+    """Write a picture as TIFF, without loss; arguments and errors as of `write_png`."""
+    path.write_bytes(_encode(path, ".tiff", picture, _DEFLATE))
+
+
+def _encode(path: Path, ending: str, picture: np.ndarray, how: tuple[int, int]) -> bytes:
     if picture.dtype not in (np.uint8, np.uint16):
-        raise ShapeError(f"a PNG holds 8 or 16 bits, not {picture.dtype}")
-    if picture.ndim == 3:
-        check_shape("picture", picture, "H W 3")
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        raise ShapeError(f"a {ending[1:].upper()} holds 8 or 16 bits, not {picture.dtype}")
+    if picture.ndim == 3 and picture.shape[2] in _FOUND:
+        picture = cv2.cvtColor(picture, _FOUND[picture.shape[2]])
     else:
-        check_shape("picture", picture, "H W")
+        check_shape("picture", picture, "H W" if picture.ndim == 2 else "H W 3")
     # Encoded first: cv2.imwrite hides what the disk says.
-    done, encoded = cv2.imencode(".png", picture, _FAST)
+    done, encoded = cv2.imencode(ending, picture, how)
     if not done:
-        raise MediaError(f"{path} cannot be written as PNG", "choose another size")
-    path.write_bytes(encoded.tobytes())
+        raise MediaError(f"{path} cannot be written as {ending[1:].upper()}", "choose another size")
+    return encoded.tobytes()
 
 
-def write_exr(path: Path, channels: Mapping[str, np.ndarray]) -> None:
-    """Write named channels as an OpenEXR file of 32-bit numbers, without loss.
+def png_chunks(comment: str, colour: ColourTags | None, pixel_aspect: Fraction) -> list[bytes]:
+    """What a PNG says beside its pixels.
+
+    Args:
+        comment: words about it.
+        colour: its primaries and transfer, where they are known.
+        pixel_aspect: width of a pixel over its height.
+
+    Source: PNG, third edition, 11.3.
+    """
+    chunks = [_chunk(b"tEXt", b"Comment\0" + comment.encode("latin-1", "replace"))]
+    if colour and UNSPECIFIED not in (colour.primaries, colour.transfer):
+        # RGB: matrix 0, of full range
+        chunks.append(_chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, 1])))
+    if pixel_aspect != 1:
+        across, down = pixel_aspect.denominator, pixel_aspect.numerator  # pixels to a unit
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 0)))
+    return chunks
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_exr(
+    path: Path, channels: Mapping[str, np.ndarray], header: Mapping[str, Any] | None = None
+) -> None:
+    """Write named channels as an OpenEXR file, without loss.
 
     Args:
         path: the file.
-        channels: (H, W) float32 each, by name: "R", "G", "B", "A", "Z", ...
+        channels: (H, W) each, by name: "R", "G", "B", "A", "Z", ...; float16 is written as
+            16-bit numbers, all else as 32-bit ones.
+        header: attributes of the file beside the usual ones.
 
     Raises:
         MediaError: OpenEXR is not installed.
@@ -61,20 +109,26 @@ def write_exr(path: Path, channels: Mapping[str, np.ndarray]) -> None:
     sizes: dict[str, int] = {}
     for name, values in channels.items():
         sizes = check_shape(f"channel {name}", values, "H W", **sizes)
-    plain = {name: np.ascontiguousarray(values, np.float32) for name, values in channels.items()}
-    header = {
+    plain = {name: _numbers(values) for name, values in channels.items()}
+    attributes = {
         "compression": OpenEXR.ZIPS_COMPRESSION,
         "type": OpenEXR.scanlineimage,
         "comments": f"synthetic: drawn with metatalk {__version__}",
+        **(header or {}),
     }
     path.open("wb").close()  # OpenEXR does not tell why a place cannot be written
     try:
-        with OpenEXR.File(header, plain) as file:
+        with OpenEXR.File(attributes, plain) as file:
             file.write(str(path))
     except (RuntimeError, ValueError) as error:
         raise MediaError(
             f"{path} cannot be written as OpenEXR ({error})", "free some space, or write elsewhere"
         ) from error
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    kind = np.float16 if values.dtype == np.float16 else np.float32
+    return np.ascontiguousarray(values, kind)
 
 
 class StillFolder:
@@ -85,12 +139,15 @@ class StillFolder:
 
     Args:
         folder: where they are to be; made if need be.
-        ending: "png" or "exr".
+        ending: "png", "tiff" or "exr".
+        replaces: names whose older pictures go when the new ones are in place, so that none
+            is left behind the end of a shorter run.
     """
 
-    def __init__(self, folder: Path, ending: str) -> None:
+    def __init__(self, folder: Path, ending: str, replaces: Sequence[str] = ()) -> None:
         self.folder, self.ending = folder, ending
-        self._partial = folder / ".partial"
+        self.partial = folder / ".partial"
+        self._replaces = replaces
         self._made = False
 
     def path(self, name: str, number: int) -> Path:
@@ -99,27 +156,36 @@ class StillFolder:
 
     def __enter__(self) -> StillFolder:
         self._made = not self.folder.exists()
-        shutil.rmtree(self._partial, ignore_errors=True)  # of a run that was killed
-        self._partial.mkdir(parents=True)
+        shutil.rmtree(self.partial, ignore_errors=True)  # of a run that was killed
+        self.partial.mkdir(parents=True)
         return self
 
-    def write(self, name: str, number: int, picture: np.ndarray | Mapping[str, np.ndarray]) -> None:
+    def write(
+        self,
+        name: str,
+        number: int,
+        picture: np.ndarray | Mapping[str, np.ndarray],
+        says: Mapping[str, Any] | Sequence[bytes] | None = None,
+    ) -> None:
         """Write one picture.
 
         Args:
             name: what it shows.
             number: the frame.
             picture: an array as `write_png` takes it, or channels as `write_exr` does.
+            says: a PNG's chunks, or an EXR's header.
 
         Raises:
             MediaError: it cannot be written.
             OSError: the disk refuses.
         """
-        path = self._partial / self.path(name, number).name
-        if isinstance(picture, np.ndarray):
-            write_png(path, picture)
+        path = self.partial / self.path(name, number).name
+        if not isinstance(picture, np.ndarray):
+            write_exr(path, picture, says if isinstance(says, Mapping) else None)
+        elif self.ending == "tiff":
+            write_tiff(path, picture)
         else:
-            write_exr(path, picture)
+            write_png(path, picture, () if says is None or isinstance(says, Mapping) else says)
 
     def __exit__(
         self,
@@ -128,8 +194,16 @@ class StillFolder:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            for path in sorted(self._partial.iterdir()):
+            self._sweep()
+            for path in sorted(self.partial.iterdir()):
                 path.replace(self.folder / path.name)
-        shutil.rmtree(self._partial, ignore_errors=True)
+        shutil.rmtree(self.partial, ignore_errors=True)
         if error is not None and self._made and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+    def _sweep(self) -> None:
+        for name in self._replaces:
+            older = re.compile(rf"{re.escape(name)}\.\d{{6,}}\.{self.ending}")
+            for path in list(self.folder.iterdir()):
+                if older.fullmatch(path.name):
+                    path.unlink()

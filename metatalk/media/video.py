@@ -28,21 +28,23 @@ FALLBACK_TIME_BASE = Fraction(1, 90000)  # where a container has no clock: MPEG'
 _RESET_S = 1  # a step back in time by more than this is a new beginning, not a slip
 
 
-def read_pictures(path: AnyPath) -> Iterator[Picture]:
+def read_pictures(path: AnyPath, native: bool = False) -> Iterator[Picture]:
     """Decode a clip from its first frame to its last, holding one picture at a time.
 
     Args:
         path: video file of any container, codec, pixel format and display rotation.
+        native: keep the depth and the sampling of chroma, which a result is to have; else
+            all becomes 8-bit 4:2:0, which is enough to analyse it.
 
     Returns:
-        Upright 8-bit 4:2:0 pictures; where the file is damaged or cut off, those that
+        Upright pictures, all of one kind; where the file is damaged or cut off, those that
         decode, and a warning that names the frame.
 
     Raises:
         MediaError: the file cannot be read, has no picture, or no frame of it decodes.
     """
     with open_media(path) as container:
-        stream, maker = video_stream(container, path), PictureMaker(path)
+        stream, maker = video_stream(container, path), PictureMaker(path, native)
         for number, (frame, pts) in enumerate(_decoded(container, stream, path)):
             yield maker.make(frame, number, pts)
 

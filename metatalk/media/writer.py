@@ -1,4 +1,4 @@
-"""Video out: H.264 with the source's size, times and colour tags, and a recording's sound."""
+"""Video out: with the source's size, times and colour tags, and a recording's sound."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
-import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from metatalk.errors import MediaError
+from metatalk.media import frames
+from metatalk.media.codecs import (
+    CONTAINERS,
+    MXF_RATES,
+    Encoding,
+    encoder_options,
+    require_fitting,
+    state_matrix,
+    stated_colour,
+)
 from metatalk.media.colour import FULL_RANGE, LIMITED_RANGE, ColourTags
+from metatalk.media.conversion import convert_picture
 from metatalk.media.decode import AnyPath
-from metatalk.media.picture import Picture
+from metatalk.media.hdr import HdrTags
+from metatalk.media.limited import to_limited_range
+from metatalk.media.picture import CHROMA_420, CHROMA_444, Picture
 from metatalk.media.soundtrack import Soundtrack
 
-_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _KEY_FRAMES_S = 2  # editors scrub through the result
-# Without motion searched for parts of a macroblock, and with one B frame in place of up to three:
-# three fifths of the time, the same signal-to-noise ratio, a file larger by a twentieth.
-_LEANER = {"veryfast": {"x264-params": "partitions=i8x8,i4x4:bframes=1"}}
+_X265_DELAY = 2  # frames by which x265's first decoding time comes before its first frame
 
 
 class VideoWriter:
@@ -36,23 +46,29 @@ class VideoWriter:
     until then, and after an exception, there is only a hidden partial file, or none.
 
     Args:
-        path: file to write: .mp4, .m4v, .mov or .mkv (whose clock counts milliseconds).
+        path: file to write; its ending must go with the format. The clock of .mkv counts
+            milliseconds, that of .mxf frames of a steady rate.
         width: columns. An odd size is written as 4:4:4, so that it stays exact.
         height: rows.
         rate: nominal frames per second.
         time_base: seconds in one tick of the pts that `write` is given.
-        colour: colour tags of the pictures; written into the stream.
-        crf: x264's constant rate factor; 16 is visually transparent.
-        preset: x264's preset; "veryfast" is made leaner where it costs no quality.
-        audio: recording whose sound begins with the first frame: copied where the
-            container takes it, else 48 kHz AAC at 256 kb/s or more. None for a silent film.
+        colour: colour tags of the pictures; written into the stream. Full range becomes
+            limited where the format knows no other.
+        crf: constant rate factor of H.264 and H.265; 16 is visually transparent.
+        preset: their preset; x264's "veryfast" is made leaner where it costs no quality.
+        audio: recording whose sound begins with the first frame, see `Soundtrack`; None for
+            a silent film.
         audio_limit_s: where to end the sound, seconds; None for its own end.
         metadata: tags of the file, such as {"comment": ..., "timecode": ...}.
         pixel_aspect: width of a pixel over its height.
+        encoding: how the pictures are stored; None: H.264 of 8 bits and 4:2:0, an odd size
+            as 4:4:4. Pictures of another depth or sampling are converted.
+        hdr: light of an HDR film; H.265 alone takes it along.
 
     Raises:
-        MediaError: an unknown kind of file, a place that cannot be written, a full disk, a
-            recording without sound, pictures of another size, times that do not increase.
+        MediaError: an ending that does not go with the format, a place that cannot be
+            written, a full disk, a recording without sound, pictures of another size, times
+            that do not increase.
     """
 
     def __init__(
@@ -69,8 +85,17 @@ class VideoWriter:
         audio_limit_s: Fraction | None = None,
         metadata: Mapping[str, str] | None = None,
         pixel_aspect: Fraction = Fraction(1),
+        encoding: Encoding | None = None,
+        hdr: HdrTags | None = None,
     ) -> None:
         self.path = Path(path)
+        self.encoding = encoding or _plain(width, height)
+        require_fitting(self.path, self.encoding.format)
+        if self.path.suffix.lower() == ".mxf" and rate not in MXF_RATES:
+            raise MediaError(
+                f"{self.path}: MXF does not know {float(rate):.3f} frames a second",
+                "write a .mov",
+            )
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._time_base, self._rate = Fraction(time_base), Fraction(rate)
         self._step = max(1, round(1 / (self._rate * self._time_base)))
@@ -78,12 +103,15 @@ class VideoWriter:
         self._last_pts: int | None = None
         self._first_dts: int | None = None
         self._sound: Soundtrack | None = None
+        self._colour = stated_colour(self.encoding, colour, height)
         self._container = _create(self.path, self._partial, metadata or {})
         try:
-            self._stream = add_video(self._container, width, height, Fraction(rate), time_base)
+            self._stream = add_video(
+                self._container, width, height, Fraction(rate), time_base, self.encoding
+            )
             context = self._stream.codec_context
-            context.options = {"crf": str(crf), "preset": preset, **_LEANER.get(preset, {})}
-            tag_colours(context, colour)
+            context.options = encoder_options(self.encoding, crf, preset, hdr)
+            tag_colours(context, self._colour)
             if pixel_aspect != 1:
                 context.sample_aspect_ratio = pixel_aspect
             if audio is not None:
@@ -118,18 +146,24 @@ class VideoWriter:
             pts: when it is shown, in the writer's time base; later than the one before.
 
         Raises:
-            MediaError: another size, a time that does not increase, or nothing more can be
-                written.
+            MediaError: another size, a time that does not increase or that the container
+                cannot hold, or nothing more can be written.
         """
-        if self._last_pts is not None and pts <= self._last_pts:
-            raise MediaError(f"frame time {pts} does not follow {self._last_pts}")
+        if self.encoding.is_limited:
+            picture = to_limited_range(picture, self.encoding.bits)
+        picture = convert_picture(picture, self.encoding.bits, self.encoding.shift)
+        self.write_frame(frames.picture_to_frame(picture), pts)
+
+    def write_frame(self, frame: VideoFrame, pts: int) -> None:
+        """Append a frame that is laid out as the encoding says; arguments as of `write`."""
+        self._check_time(pts)
         context = self._stream.codec_context
-        if (picture.width, picture.height) != (context.width, context.height):
+        if (frame.width, frame.height) != (context.width, context.height):
             raise MediaError(
-                f"a picture of {picture.width}x{picture.height}"
+                f"a picture of {frame.width}x{frame.height}"
                 f" in a video of {context.width}x{context.height}"
             )
-        frame = picture_to_frame(picture, context.pix_fmt or "yuv420p")
+        tag_colours(frame, self._colour)
         frame.pts, frame.time_base = pts, self._time_base
         try:
             self._mux(self._stream.encode(frame))
@@ -138,8 +172,20 @@ class VideoWriter:
         self._last_pts = pts
         self._written += 1
 
+    def _check_time(self, pts: int) -> None:
+        if self._last_pts is not None and pts <= self._last_pts:
+            raise MediaError(f"frame time {pts} does not follow {self._last_pts}")
+        late = abs(pts * self._time_base * self._rate - self._written)
+        if self._container.format.name == "mxf" and late > Fraction(1, 2):
+            raise MediaError(
+                f"{self.path}: frame {self._written} is {float(late):.2f} frames off its place,"
+                " and MXF holds a steady rate only",
+                "write a .mov",
+            )
+
     def _mux(self, packets: Sequence[Packet]) -> None:
         for packet in packets:
+            state_matrix(packet, self.encoding, self._colour)
             if self._first_dts is None:
                 self._first_dts = packet.dts or 0
             if not packet.duration:
@@ -152,6 +198,9 @@ class VideoWriter:
         if self._last_pts is None:
             raise MediaError(f"{self.path}: no frame was written", "drive at least one frame")
         packets = self._stream.encode(None)
+        if self.encoding.format == "h265" and self._written <= _X265_DELAY:
+            for packet in packets:  # too few to be reordered, and x265 gives them no such times
+                packet.dts = packet.pts
         self._end_at_rate(packets, self._last_pts)
         self._mux(packets)
         if self._sound is not None:
@@ -182,14 +231,15 @@ class VideoWriter:
         self._partial.unlink(missing_ok=True)
 
 
+def _plain(width: int, height: int) -> Encoding:
+    return Encoding(shift=CHROMA_444 if width % 2 or height % 2 else CHROMA_420)
+
+
 def _create(path: Path, partial: Path, metadata: Mapping[str, str]) -> OutputContainer:
-    container_format = _FORMATS.get(path.suffix.lower())
-    if container_format is None:
-        raise MediaError(
-            f"{path}: no video can be written as {path.suffix or 'a file without suffix'!r}",
-            f"name it with one of {', '.join(_FORMATS)}",
-        )
-    options = {} if container_format == "matroska" else {"movflags": "+faststart"}
+    container_format = CONTAINERS[path.suffix.lower()]
+    options = {"movflags": "+faststart"} if container_format in ("mp4", "mov") else {}
+    if container_format == "mxf":
+        options["store_user_comments"] = "1"
     try:
         # FFmpeg opens the file with the first packet; a wrong place is better told at once.
         partial.open("wb").close()
@@ -197,43 +247,56 @@ def _create(path: Path, partial: Path, metadata: Mapping[str, str]) -> OutputCon
     except (OSError, av.error.FFmpegError) as error:
         raise explain_write(path, error) from error
     container.metadata.update(metadata)
+    if container_format == "mxf" and "comment" in metadata:
+        container.metadata["comment_Comment"] = metadata["comment"]  # MXF's own way to say it
     return container
 
 
 def add_video(
-    container: OutputContainer, width: int, height: int, rate: Fraction, time_base: Fraction
+    container: OutputContainer,
+    width: int,
+    height: int,
+    rate: Fraction,
+    time_base: Fraction,
+    encoding: Encoding | None = None,
 ) -> VideoStream:
-    """Add an H.264 stream to a file; odd sizes, which 4:2:0 cannot hold, are 4:4:4."""
-    stream = container.add_stream(
-        "libx264", rate, width=width, height=height, time_base=Fraction(time_base)
+    """Add a picture stream to a file.
+
+    Args:
+        container: the file.
+        width: columns.
+        height: rows.
+        rate: frames a second.
+        time_base: seconds in one tick of its times.
+        encoding: how pictures are stored; None: H.264 of 8 bits and 4:2:0, which cannot hold
+            odd sizes: they are 4:4:4.
+    """
+    encoding = encoding or _plain(width, height)
+    made = container.add_stream(
+        encoding.encoder, rate, width=width, height=height, time_base=Fraction(time_base)
     )
-    stream.codec_context.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-    stream.codec_context.gop_size = max(1, round(_KEY_FRAMES_S * rate))
+    stream = cast(VideoStream, made)  # typed only where the encoder's name is written out
+    context = stream.codec_context
+    context.pix_fmt = encoding.pixel_format
+    if not encoding.is_intra:
+        context.gop_size = max(1, round(_KEY_FRAMES_S * rate))
+    if encoding.format == "h265" and container.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # QuickTime does not play hev1
     return stream
 
 
-def tag_colours(context: av.VideoCodecContext, colour: ColourTags) -> None:
-    """Write a clip's colour tags into an encoder."""
-    context.color_primaries = colour.primaries
-    context.color_trc = colour.transfer
-    context.colorspace = colour.matrix
-    context.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
+def tag_colours(target: av.VideoCodecContext | VideoFrame, colour: ColourTags) -> None:
+    """Write a clip's colour tags into an encoder or a frame."""
+    target.color_primaries = colour.primaries
+    target.color_trc = colour.transfer
+    target.colorspace = colour.matrix
+    target.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
 
 
 def picture_to_frame(picture: Picture, pixel_format: str) -> VideoFrame:
     """Copy a picture into a frame of "yuv420p" or "yuv444p" that an encoder takes."""
-    frame = VideoFrame(picture.width, picture.height, pixel_format)
-    planes = list(picture.planes)
-    if pixel_format == "yuv444p":
-        planes[1:] = [_replicate(plane, picture.height, picture.width) for plane in planes[1:]]
-    for target, samples in zip(frame.planes, planes, strict=True):
-        rows = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)
-        rows[: samples.shape[0], : samples.shape[1]] = samples
-    return frame
-
-
-def _replicate(chroma: np.ndarray, height: int, width: int) -> np.ndarray:
-    return chroma.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    shift = CHROMA_444 if pixel_format == "yuv444p" else CHROMA_420
+    return frames.picture_to_frame(convert_picture(picture, 8, shift))
 
 
 def explain_write(path: Path, error: BaseException) -> BaseException:

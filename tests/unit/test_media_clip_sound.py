@@ -12,7 +12,7 @@ import pytest
 from media_clips import make_clip, make_sound
 
 from metatalk.media.audio import audio_duration, read_sound
-from metatalk.media.clip_sound import align_sound
+from metatalk.media.clip_sound import align_sound, cut_sound
 from metatalk.media.video import read_pictures
 from metatalk.media.writer import VideoWriter
 
@@ -70,3 +70,27 @@ def test_a_clip_without_sound_says_that_the_result_is_silent(
     with caplog.at_level(logging.WARNING):
         assert align_sound(clip, SECOND, tmp_path / "copy.flac") is None
     assert "the result is silent" in caplog.text
+
+
+def test_a_part_of_a_recording_is_the_very_part(tmp_path: Path):
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, 48000)
+    whole = make_sound(tmp_path / "s.wav", np.stack([noise, noise / 2]), 48000, layout="stereo")
+    copy = tmp_path / "part.flac"
+    assert cut_sound(whole, Fraction(3, 10), Fraction(2, 5), copy)
+    assert audio_duration(copy) == Fraction(2, 5)
+    assert audio_stereo(copy)
+    wanted, part = read_sound(whole, 48000).samples, read_sound(copy, 48000).samples
+    np.testing.assert_allclose(part, wanted[14400:33600], atol=1e-6)
+
+
+def test_a_part_past_the_end_is_shorter_or_nothing(tmp_path: Path):
+    whole = make_sound(tmp_path / "s.wav", np.ones((1, 48000)) / 2, 48000)
+    assert cut_sound(whole, Fraction(9, 10), SECOND, tmp_path / "short.flac")
+    assert audio_duration(tmp_path / "short.flac") == Fraction(1, 10)
+    assert not cut_sound(whole, 2 * SECOND, SECOND, tmp_path / "none.flac")
+    assert not (tmp_path / "none.flac").exists()
+
+
+def audio_stereo(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return container.streams.audio[0].codec_context.layout.name == "stereo"

@@ -1,0 +1,251 @@
+"""A film as numbered pictures in a folder, with what an editor needs to conform them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from metatalk.errors import MediaError
+from metatalk.media.colour import ColourTags
+from metatalk.media.decode import audio_stream, open_media
+from metatalk.media.exact_rgb import exact_rgb
+from metatalk.media.picture import Picture
+from metatalk.media.soundtrack import Soundtrack
+from metatalk.media.stills import StillFolder, png_chunks
+from metatalk.media.writer import explain_write
+
+Ending = Literal["png", "tiff", "exr"]
+Alpha = Literal["straight", "premultiplied"]
+
+
+@dataclass(frozen=True)
+class Film:
+    """What holds for every picture of a film.
+
+    Args:
+        width: columns.
+        height: rows.
+        rate: nominal frames per second.
+        time_base: seconds in one tick of the pictures' times.
+        colour: colour tags of the footage.
+        pixel_aspect: width of a pixel over its height.
+        metadata: tags of the file, such as {"comment": ..., "timecode": ...}.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    colour: ColourTags
+    pixel_aspect: Fraction = Fraction(1)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class SequenceWriter:
+    """Writes numbered pictures, a recording and a sheet about them into a folder.
+
+    All is there when the block ends well; after an exception there is what was there before.
+    Pictures are called NAME.000123.png and so on, the sheet NAME.json, the sound NAME.wav or
+    whatever the recording is, where NAME is the folder's. Pictures of an earlier, longer run
+    of the same name go.
+
+    PNG and TIFF hold RGB of the footage's own gamma, 8 or 16 bits over the full range. EXR
+    holds the same numbers as they are: gamma-encoded, not linear, and beyond 0 and 1 where the
+    footage's luma and chroma are beyond them.
+
+    Args:
+        folder: where the pictures go.
+        film: what they have in common.
+        ending: "png", "tiff" or "exr".
+        bits: of a component: 8 or 16 for PNG and TIFF, 16 or 32 (floating) for EXR; None: 16.
+        first_number: of the first picture.
+        audio: the recording, laid beside the pictures as it is; the sound of a video becomes
+            a WAV file. None: no sound.
+        audio_limit_s: where to end the sound of a video, seconds; None: at its own end.
+        alpha: what the fourth channel of pictures given to `write_array` means.
+
+    Raises:
+        MediaError: a place that cannot be written, a recording without sound, pictures of
+            another size, times that do not increase.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        film: Film,
+        ending: Ending,
+        bits: int | None = None,
+        first_number: int = 0,
+        audio: Path | None = None,
+        audio_limit_s: Fraction | None = None,
+        alpha: Alpha | None = None,
+    ) -> None:
+        self.path, self.film, self.ending, self.bits = folder, film, ending, bits or 16
+        self._name, self._first = folder.resolve().name, first_number
+        self._times: list[int] = []
+        self._alpha = alpha
+        comment = film.metadata.get("comment", "")
+        self._says: Any = None
+        if ending == "png":
+            self._says = png_chunks(comment, film.colour, film.pixel_aspect)
+        elif ending == "exr":
+            self._says = _header(film, comment)
+        self._stills = StillFolder(folder, ending, [self._name])
+        try:
+            if not folder.parent.is_dir():
+                raise MediaError(f"{folder.parent} does not exist", "create the folder first")
+            self._stills.__enter__()
+        except OSError as error:
+            raise explain_write(folder, error) from error
+        try:
+            self._sound = _lay_sound(audio, self._stills.partial, self._name, audio_limit_s)
+        except BaseException as error:
+            self._stills.__exit__(type(error), error, None)
+            raise explain_write(folder, error) from error
+
+    def __enter__(self) -> SequenceWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._stills.__exit__(kind, error, traceback)
+            return
+        try:
+            if not self._times:
+                raise MediaError(f"{self.path}: no frame was written", "drive at least one frame")
+            sheet = json.dumps(self._sheet(), indent=2) + "\n"
+            (self._stills.partial / f"{self._name}.json").write_text(sheet, encoding="utf-8")
+            self._stills.__exit__(None, None, None)
+        except BaseException as failure:
+            self._stills.__exit__(type(failure), failure, None)
+            raise explain_write(self.path, failure) from failure
+
+    def write(self, picture: Picture, pts: int) -> None:
+        """Append a picture; arguments and errors as of `VideoWriter.write`."""
+        if self.ending == "exr":
+            self.write_array(exact_rgb(picture), pts)
+        elif self.bits == 8:
+            self.write_array(picture.rgb(), pts)
+        else:
+            self.write_array(picture.rgb_float(), pts)
+
+    def write_array(self, pixels: np.ndarray, pts: int) -> None:
+        """Append a picture that is RGB, or RGB with alpha, already.
+
+        Args:
+            pixels: (H, W, 3 or 4) float32 of which 1 is white; of a PNG or TIFF also uint8 or
+                uint16, which are written as they are.
+            pts: when it is shown, in the film's time base; later than the one before.
+
+        Raises:
+            MediaError: another size, a time that does not increase, or nothing more can be
+                written.
+        """
+        if self._times and pts <= self._times[-1]:
+            raise MediaError(f"frame time {pts} does not follow {self._times[-1]}")
+        height, width = pixels.shape[:2]
+        if (width, height) != (self.film.width, self.film.height):
+            raise MediaError(
+                f"a picture of {width}x{height} in a sequence of"
+                f" {self.film.width}x{self.film.height}"
+            )
+        number = self._first + len(self._times)
+        try:
+            self._stills.write(self._name, number, self._stored(pixels), self._says)
+        except OSError as error:
+            raise explain_write(self.path, error) from error
+        self._times.append(pts)
+
+    def _stored(self, pixels: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
+        if self.ending == "exr":
+            kind = np.float32 if self.bits == 32 else np.float16
+            return {
+                name: pixels[..., k].astype(kind)
+                for k, name in enumerate("RGBA"[: pixels.shape[2]])
+            }
+        if pixels.dtype in (np.uint8, np.uint16):
+            return pixels
+        most = (1 << self.bits) - 1
+        levels = np.rint(pixels.clip(0, 1) * np.float32(most))
+        return levels.astype(np.uint8 if self.bits == 8 else np.uint16)
+
+    def _sheet(self) -> dict[str, Any]:
+        film = self.film
+        ticks = np.arange(len(self._times)) * float(1 / (film.rate * film.time_base))
+        steady = bool(np.abs(np.array(self._times) - ticks).max() <= 1)
+        sheet: dict[str, Any] = {
+            "pictures": f"{self._name}.%06d.{self.ending}",
+            "first": self._first,
+            "count": len(self._times),
+            "width": film.width,
+            "height": film.height,
+            "pixel_aspect": str(film.pixel_aspect),
+            "rate": str(film.rate),
+            "timecode": film.metadata.get("timecode"),
+            "sound": self._sound,
+            "bits": self.bits,
+            "values": "RGB of full range, encoded with the footage's own transfer, not linear",
+            "footage_colour": {
+                "primaries": film.colour.primaries,
+                "transfer": film.colour.transfer,
+                "matrix": film.colour.matrix,
+                "range": "full" if film.colour.full_range else "limited",
+                "numbers": "ITU-T H.273; 2 is unspecified",
+            },
+            "comment": film.metadata.get("comment", ""),
+        }
+        if self._alpha:
+            sheet["alpha"] = self._alpha
+        if not steady:  # the rate alone does not say when each is shown
+            sheet["time_base"], sheet["times"] = str(film.time_base), self._times
+        return sheet
+
+
+def _header(film: Film, comment: str) -> dict[str, Any]:
+    """What an EXR file says; rates and time codes its Python package cannot write as such."""
+    colour = film.colour
+    header: dict[str, Any] = {
+        "comments": comment,
+        "pixelAspectRatio": float(film.pixel_aspect),
+        "encoding": "gamma-encoded as the footage is, not linear",
+        "footageColour": f"H.273 primaries {colour.primaries}, transfer {colour.transfer}",
+        "footageRate": str(film.rate),
+    }
+    if film.metadata.get("timecode"):
+        header["footageTimecode"] = film.metadata["timecode"]
+    return header
+
+
+def _lay_sound(audio: Path | None, folder: Path, name: str, limit_s: Fraction | None) -> str | None:
+    """Put the recording beside the pictures; its file's name there."""
+    if audio is None:
+        return None
+    with open_media(audio) as container:
+        audio_stream(container, audio)  # a recording without sound is refused
+        is_sound = not container.streams.video
+    if is_sound:
+        beside = folder / f"{name}{audio.suffix.lower()}"
+        shutil.copyfile(audio, beside)
+        return beside.name
+    beside = folder / f"{name}.wav"
+    with av.open(str(beside), "w", "wav") as output:
+        sound = Soundtrack(output, audio, limit_s)
+        try:
+            sound.feed(None)
+        finally:
+            sound.close()
+    return beside.name
