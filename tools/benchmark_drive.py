@@ -16,7 +16,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,6 +29,8 @@ from metatalk.media.writer import VideoWriter
 from metatalk.render import texture, views
 from metatalk.render.scene import Scene
 from metatalk.stages import drive as driving
+from metatalk.stages.drive_order import DriveOrder
+from metatalk.stages.drive_preparation import prepare_drive
 from metatalk.stages.result_video import open_result
 
 # what is told apart: its name in the table, where it is called from, and by which name
@@ -47,9 +48,9 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("network, its inputs and outputs", revoice, "render_crops"),
     ("matched colours", revoice, "match_colours"),
     ("soft mask", blend, "soft_mask"),
-    ("trust in what is carried", blend, "_trusted_places"),
+    ("trust in what is carried", blend, "trusted_places"),
     ("warped to the frame", blend, "_to_window"),
-    ("fine band", blend, "_add_detail"),
+    ("fine band", blend, "add_detail"),
     ("laid over the frame", Picture, "with_patch"),
 )
 
@@ -94,9 +95,9 @@ def main() -> None:
     words.add_argument("settings", nargs="*", help="key=value, as `metatalk drive` takes them")
     asked = words.parse_args()
     config = load_config(words=asked.settings)
-    whole = driving.prepare_drive(asked.actor, asked.audio, asked.target, config)
-    drive = _shorten(whole, asked.frames)
+    order = DriveOrder(asked.actor, Path("drive.mp4"), asked.audio, asked.target)
     with tempfile.TemporaryDirectory() as folder:
+        drive = _shorten(prepare_drive(order, config, Path(folder)), asked.frames)
         _run(_shorten(drive, 16), asked.audio, config, Path(folder))  # compiles, fills caches
         with one_thread_each():
             meter = _measure(drive, asked.audio, config, Path(folder))
@@ -105,18 +106,8 @@ def main() -> None:
 
 
 def _shorten(drive: Any, frames: int) -> Any:
-    plan, shown = drive.plan, drive.performance
-    return replace(
-        drive,
-        plan=replace(plan, frames=plan.frames[:frames], pts=plan.pts[:frames]),
-        performance=replace(
-            shown,
-            frames=shown.frames[:frames],
-            expression=shown.expression[:frames],
-            strength=shown.strength[:frames],
-            sources=None if shown.sources is None else shown.sources[:frames],
-        ),
-    )
+    frames = min(frames, len(drive.plan))
+    return drive.part(0, frames)
 
 
 def _measure(drive: Any, audio: Path, config: Any, folder: Path) -> Meter:
@@ -132,7 +123,7 @@ def _measure(drive: Any, audio: Path, config: Any, folder: Path) -> Meter:
         pictures = revoice.revoice(_metered(meter, source), drive.performance, drive.studio)
         for pts in plan.pts.tolist():
             with meter.measure("all else"):
-                picture = next(pictures)
+                picture = next(pictures).picture
             with meter.measure("encode"):
                 writer.write(picture, pts)
         with meter.measure("encode"):
@@ -158,7 +149,7 @@ def _run(drive: Any, audio: Path, config: Any, folder: Path) -> tuple[float, flo
     """As `metatalk drive` goes: seconds by the clock and of the processor."""
     started = time.monotonic(), time.process_time()
     with _open_result(folder / "drive.mp4", audio, drive, config) as writer:
-        driving._stream(drive, writer, lambda *_: None)
+        driving.stream_drive(drive, writer)
     return time.monotonic() - started[0], time.process_time() - started[1]
 
 

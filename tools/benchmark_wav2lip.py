@@ -107,7 +107,7 @@ def time_the_way(
     clip: Path, audio: Path, checkpoint: Path | None, network: Wav2Lip, batch: int
 ) -> None:
     """Time each step to a redrawn film alone, then all of them as the command runs them."""
-    from metatalk.compose.retiming import plan_frames
+    from metatalk.compose.retiming.plan import plan_frames
     from metatalk.media.audio import audio_duration
     from metatalk.stages.wav2lip import plan_take, redraw_video
 

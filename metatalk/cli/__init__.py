@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from metatalk.cli import (  # noqa: F401 (they add their commands)
+    drive,
     export,
     face_model,
     fit,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -27,20 +27,15 @@ from metatalk.cli.options import (
     Safe,
     Verbose,
     Words,
-    is_stream,
     names,
-    recording_or_word,
-    refuse_for_streams,
     require_files,
-    require_something_to_say,
-    require_words_of,
     settings,
     with_face,
     with_prior,
     with_safe,
 )
 from metatalk.config import Config, load_config
-from metatalk.errors import ConfigError, MissingAssetError
+from metatalk.errors import ConfigError
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.actor import disk_errors_remedied
 from metatalk.workspace.consent import (
@@ -146,135 +141,6 @@ def stage(
         raise ConfigError(f"no stage {name!r}", f"stages: {', '.join(STAGE_NAMES)}")
     chosen = settings(preset, config, with_safe(with_face(words, face), safe), actor)
     train_up_to(clip, actor, chosen, rerun, name, consent, as_json)
-
-
-@app.command()
-@terminal.answering_errors
-def drive(
-    actor: Annotated[Path, typer.Argument(help="The actor's folder.", metavar="DIR")],
-    audio: Annotated[
-        Path | None,
-        typer.Argument(
-            help="What to say; with --expression-from, what is heard in place of CLIP's sound.",
-            metavar="[AUDIO]",
-            show_default=False,
-        ),
-    ] = None,
-    words: Words = None,
-    *,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The video to write.", metavar="OUT.mp4")
-    ],
-    target: Annotated[
-        Path | None,
-        typer.Option(
-            help="Another clip of the actor to re-voice; else the footage.", metavar="CLIP"
-        ),
-    ] = None,
-    expression: Annotated[
-        Path | None,
-        typer.Option(
-            help="Edited curves that move the mouth in place of AUDIO's words.", metavar="FILE"
-        ),
-    ] = None,
-    expression_from: Annotated[
-        Path | None,
-        typer.Option(
-            help="Another performance, whose mouth the actor's follows in place of AUDIO's words.",
-            metavar="CLIP",
-        ),
-    ] = None,
-    other_person: Annotated[
-        bool,
-        typer.Option(
-            "--other-person",
-            help="--expression-from shows somebody else: fit the actor's range to theirs.",
-        ),
-    ] = False,
-    performer_face: Annotated[
-        int | None,
-        typer.Option(
-            help="Which face of --expression-from, where there are several.", metavar="N", min=0
-        ),
-    ] = None,
-    phones: Annotated[
-        Path | None,
-        typer.Option(
-            help="A TextGrid of AUDIO's phones: lips close when it says.", metavar="FILE.TextGrid"
-        ),
-    ] = None,
-    transcript: Annotated[
-        str | None,
-        typer.Option(
-            help="What AUDIO says, in English, or a file of it: lips close on time.",
-            metavar="TEXT|FILE",
-        ),
-    ] = None,
-    length: Annotated[
-        Literal["audio", "video"] | None, typer.Option(help="Which one ends the result.")
-    ] = None,
-    preset: Preset = None,
-    config: ConfigFile = None,
-    rerun: Rerun = None,
-    face: Face = None,
-    safe: Safe = False,
-    verbose: Verbose = 0,
-    as_json: Json = False,
-) -> None:
-    """Make the actor in DIR say AUDIO (- or a pipe: live), or do what is done in another clip."""
-    terminal.set_up_logging(verbose)
-    audio, words = recording_or_word(audio, words)
-    if is_stream(audio):
-        from metatalk.cli.live import live
-
-        refuse_for_streams(
-            expression=expression,
-            expression_from=expression_from,
-            length=length,
-            phones=phones,
-            transcript=transcript,
-            other_person=other_person or None,
-            performer_face=performer_face,
-        )
-        live(
-            actor, str(audio), words, output=str(output), target=target, preset=preset,
-            config=config, rerun=rerun, face=face, safe=safe, verbose=verbose, as_json=as_json,
-        )  # fmt: skip
-        return
-    require_something_to_say(audio, expression_from, other_person, performer_face)
-    require_words_of(expression_from, phones, transcript)
-    named = (audio, target, expression, expression_from, phones)
-    require_files(*(path for path in named if path))
-    if not actor.is_dir():
-        raise MissingAssetError(
-            f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
-        )
-    more = [f"drive.length={length}"] if length else []
-    # Which face it was in the training clip says nothing about another clip.
-    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *more]
-    chosen = settings(preset, config, more, actor)
-    with terminal.stdout_kept_clean(as_json):
-        from metatalk.stages.drive import drive_actor
-        from metatalk.stages.performer import Performer
-        from metatalk.stages.script import Script, read_transcript
-
-        script = Script(phones, read_transcript(transcript) if transcript else None)
-        performer = None
-        if expression_from:
-            performer = Performer(expression_from, other_person, performer_face)
-        metrics = drive_actor(
-            actor=actor,
-            audio=audio,
-            output=output,
-            target=target,
-            config=chosen,
-            rerun=names(rerun),
-            progress_factory=terminal.bars(),
-            expression=expression,
-            performer=performer,
-            script=script,
-        )
-    terminal.show_values(metrics, as_json)
 
 
 @app.command()

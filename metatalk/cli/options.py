@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -116,6 +116,15 @@ def with_prior(words: Sequence[str] | None, prior: Path | None) -> list[str]:
 def with_safe(words: Sequence[str] | None, safe: bool) -> list[str]:
     """The words, and after them what `--commercial-safe` sets; without it they decide."""
     return [*(words or []), *(["commercial_safe=true"] if safe else [])]
+
+
+def with_values(values: Mapping[str, object]) -> list[str]:
+    """What options set, as settings: by key; None where an option is not given.
+
+    >>> with_values({"drive.retime": "pose", "drive.length": None})
+    ['drive.retime=pose']
+    """
+    return [f"{key}={value}" for key, value in values.items() if value is not None]
 
 
 def is_setting(word: str) -> bool:

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metatalk.a2e.closure_config import ClosureConfig
+from metatalk.compose.delivery_config import DeliveryConfig
+from metatalk.compose.eyes.config import EyesConfig
+from metatalk.compose.fallback.config import FallbackConfig
+from metatalk.compose.jaw_config import JawConfig
 from metatalk.compose.live_config import X264_PRESETS, LiveConfig
+from metatalk.compose.mouth_config import MouthConfig
+from metatalk.compose.retiming.config import RetimingConfig
+from metatalk.compose.seam.config import SeamConfig
+from metatalk.compose.segments_config import SegmentsConfig
 from metatalk.errors import ConfigError
 
 
@@ -24,6 +32,15 @@ class DriveConfig:
     feather: float = 0.04  # width of the mask's soft edge, as a share of the crop's side
     colour_match: float = 1.0  # how fully the seam's colours are matched to the footage, 0 to 1
     fade_frames: int = 4  # frames over which the filmed mouth takes over where the face is lost
+    retime: Literal["off", "loop", "speech", "pose"] = "loop"  # which frame stands behind which
+    retiming: RetimingConfig = RetimingConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+    mouth: MouthConfig = MouthConfig()
+    eyes: EyesConfig = EyesConfig()
+    jaw: JawConfig = JawConfig()
+    seam: SeamConfig = SeamConfig()
+    fallback: FallbackConfig = FallbackConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
     closure: ClosureConfig = field(default_factory=ClosureConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
 

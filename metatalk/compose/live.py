@@ -18,6 +18,7 @@ import torch
 from metatalk.compose.ahead import WriteBehind
 from metatalk.compose.live_config import LiveConfig
 from metatalk.compose.revoice import Patchable, Performance, Studio, revoice
+from metatalk.morphable.coefficients import TrackCoefficients
 
 LOG = logging.getLogger(__name__)
 Job = TypeVar("Job")
@@ -44,6 +45,8 @@ def frame_behind(length: int, number: int) -> int:
 def draw_frame(
     picture: Patchable,
     frame: int,
+    filmed: TrackCoefficients,
+    transform: np.ndarray,
     expression: np.ndarray,
     strength: float,
     source: int | None,
@@ -52,12 +55,14 @@ def draw_frame(
     """Give one picture another mouth.
 
     Args:
-        picture: frame `frame` of the footage.
+        picture: of the footage.
         frame: its number.
+        filmed: (1) the face in it.
+        transform: (2, 3) its px to crop px.
         expression: (E,) the new face.
         strength: 1 shows the new face, 0 the filmed one.
         source: row of the library whose texture is carried to it; None where there is none.
-        studio: actor, footage track and networks. A network that looks at the frames before and
+        studio: actor and networks. A network that looks at the frames before and
             after sees this one in their place.
 
     Returns:
@@ -65,11 +70,14 @@ def draw_frame(
     """
     performance = Performance(
         np.array([frame]),
+        filmed,
+        transform[None],
         torch.from_numpy(expression[None]),
         np.array([strength], np.float32),
         None if source is None else np.array([source]),
+        first=frame,
     )
-    return next(revoice([picture], performance, studio))
+    return next(revoice([picture], performance, studio)).picture
 
 
 class LatencyMeter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from metatalk.compose.ahead import map_in_order
-from metatalk.compose.blend import Window, compose_window, find_window, match_colours
+from metatalk.compose.blend import Patch, Window, compose_window, find_window
 from metatalk.compose.config import DriveConfig
+from metatalk.compose.seam.colour_match import match_colours
+from metatalk.compose.seam.grain import FrameGrain, Grain
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.neural.infer import Rendered, render_crops
 from metatalk.neural.pictures import CropPictures, CropRenderer
@@ -22,6 +24,14 @@ from metatalk.render.scene import Scene
 from metatalk.render.texture import Look, carry_mouth, fetch_texture
 from metatalk.render.views import Views, draw_views
 from metatalk.shapes import check_shape
+
+
+class EyePatches(Protocol):
+    """Other eyes for some of a result's frames."""
+
+    def patch(self, row: int, picture: Any, filmed: TrackCoefficients) -> Patch | None:
+        """The eyes of frame `row`, whose picture and (1) filmed face are given; None: its own."""
+        ...
 
 
 class Patchable(Protocol):
@@ -33,8 +43,15 @@ class Patchable(Protocol):
     @property
     def height(self) -> int: ...
 
+    @property
+    def bits(self) -> int: ...
+
     def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """(h, w, 3) uint8 of the box left, top, right, bottom."""
+        ...
+
+    def rgb_float(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """(h, w, 3) float32 in [0, 1] of the same, at the frame's own depth."""
         ...
 
     def with_patch(self, patch: np.ndarray, alpha: np.ndarray, left: int, top: int) -> Any:
@@ -47,17 +64,37 @@ class Performance:
     """What the result's frames are to show; row n belongs to its frame n."""
 
     frames: np.ndarray  # (N,) footage frame behind each frame of the result
+    filmed: TrackCoefficients  # (N) the face in the picture behind each
+    transforms: np.ndarray  # (N, 2, 3) that picture's px to crop px
     expression: Tensor  # (N, E) the new face
     strength: np.ndarray  # (N,) float32: 1 shows the new face, 0 the filmed one
     # (N,) rows of the library whose texture is carried to each; None: there is no library
     sources: np.ndarray | None = None
+    eyes: EyePatches | None = None  # None: all eyes are as filmed
+    first: int = 0  # number of the result's frame that row 0 is
 
     def __post_init__(self) -> None:
         count = check_shape("frames", self.frames, "N")["N"]
+        check_shape("filmed.expression", self.filmed.expression, "N E", N=count)
+        check_shape("transforms", self.transforms, "N 2 3", N=count)
         check_shape("expression", self.expression, "N E", N=count)
         check_shape("strength", self.strength, "N", N=count)
         if self.sources is not None:
             check_shape("sources", self.sources, "N", N=count)
+
+    def part(self, first: int, end: int) -> Performance:
+        """What frames `first` up to, not with, `end` of the result show."""
+        some = slice(first, end)
+        return Performance(
+            self.frames[some],
+            self.filmed.take(np.arange(first, end)),
+            self.transforms[some],
+            self.expression[some],
+            self.strength[some],
+            None if self.sources is None else self.sources[some],
+            self.eyes,
+            self.first + first,
+        )
 
 
 class Library(Protocol):
@@ -77,11 +114,18 @@ class Studio:
     """Everything that stays the same while a clip is revoiced."""
 
     scene: Scene
-    track: TrackCoefficients  # (T) as filmed
-    transforms: np.ndarray  # (T, 2, 3) frame px to crop px
     generator: nn.Module  # ready to render, see `prepare_for_rendering`
     config: DriveConfig
     library: Library | None = None  # what `Performance.sources` counts
+    grain: Grain | None = None  # of the footage; None: it has none, or none is to be laid
+
+
+@dataclass(frozen=True, eq=False)
+class Revoiced:
+    """One frame of a result."""
+
+    picture: Any  # as it was given, with the patches laid over it
+    patches: tuple[Patch, ...]  # in the order in which they lie; none where nothing was changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,32 +135,33 @@ class Shots:
     places: list[int]  # which of the batch's pictures these are
     pictures: list[Patchable]
     windows: list[Window]
-    footage: list[np.ndarray]  # (h, w, 3) uint8, each window's part of its picture
+    footage: list[np.ndarray]  # (h, w, 3) uint8 or float32 in [0, 1], each window's picture
     crops: np.ndarray  # (B, S, S, 3) uint8
     transforms: np.ndarray  # (B, 2, 3) frame px to crop px
     filmed: TrackCoefficients  # (B)
     track: TrackCoefficients  # (B) the face to be shown
-    rows: np.ndarray  # (B,) numbers of the result's frames
+    rows: np.ndarray  # (B,) rows of the performance
+    numbers: np.ndarray  # (B,) of the result's frames
     strength: np.ndarray  # (B,) float32
 
 
 def revoice(
     pictures: Iterable[Patchable], performance: Performance, studio: Studio, workers: int = 1
-) -> Iterator[Any]:
+) -> Iterator[Revoiced]:
     """Give footage another mouth.
 
     Args:
-        pictures: the footage frames `performance.frames`, in that order.
+        pictures: those behind the result's frames, in their order.
         performance: the new face.
-        studio: actor, footage track and networks.
+        studio: actor and networks.
         workers: batches worked on at once, each by a thread of its own. More than one pays
             where PyTorch and OpenCV are kept to one thread each.
 
     Returns:
-        One frame for each picture; those of strength 0 are the very pictures given.
+        One frame for each picture; those of strength 0 hold the very pictures given.
     """
 
-    def work(batch: tuple[list[Patchable], np.ndarray]) -> list[Any]:
+    def work(batch: tuple[list[Patchable], np.ndarray]) -> list[Revoiced]:
         return _revoice_batch(*batch, performance, studio)
 
     for made in map_in_order(work, _batches(pictures, studio.config.batch), workers):
@@ -135,16 +180,28 @@ def _batches(
 
 def _revoice_batch(
     pictures: list[Patchable], rows: np.ndarray, performance: Performance, studio: Studio
-) -> list[Any]:
-    out: list[Any] = list(pictures)
+) -> list[Revoiced]:
+    out = [Revoiced(picture, ()) for picture in pictures]
     shots = _gather(pictures, rows, performance, studio)
-    if shots is None:
-        return out
-    views = _draw(shots, studio)
-    made = _render(shots, views, performance, studio)
-    for number, place in enumerate(shots.places):
-        out[place] = _compose(number, shots, views, made, studio.config)
+    if shots is not None:
+        views = _draw(shots, studio)
+        made = _render(shots, views, performance, studio)
+        for number, place in enumerate(shots.places):
+            out[place] = _compose(number, shots, views, made, studio)
+    if performance.eyes is not None:
+        out = [_change_eyes(frame, row, performance) for frame, row in zip(out, rows, strict=True)]
     return out
+
+
+def _change_eyes(frame: Revoiced, row: int, performance: Performance) -> Revoiced:
+    """The same frame with other eyes, where it is to have some."""
+    assert performance.eyes is not None
+    filmed = performance.filmed.take(np.array([row]))
+    patch = performance.eyes.patch(performance.first + int(row), frame.picture, filmed)
+    if patch is None:
+        return frame
+    picture = frame.picture.with_patch(patch.picture, patch.alpha, patch.left, patch.top)
+    return Revoiced(picture, (*frame.patches, patch))
 
 
 def _gather(
@@ -157,12 +214,16 @@ def _gather(
     if not chosen:
         return None
     places, windows = [place for place, _ in chosen], [window for _, window in chosen]
-    frames = performance.frames[rows[places]]
-    filmed, transforms = studio.track.take(frames), studio.transforms[frames]
-    footage = [pictures[place].rgb(window.box) for place, window in chosen]
+    filmed, transforms = performance.filmed.take(rows[places]), performance.transforms[rows[places]]
+    bytes_of = [pictures[place].rgb(window.box) for place, window in chosen]
     crops = [
         _crop(picture, window, transform, studio.scene.size)
-        for picture, window, transform in zip(footage, windows, transforms, strict=True)
+        for picture, window, transform in zip(bytes_of, windows, transforms, strict=True)
+    ]
+    # What is laid back over the frame must be as deep as the frame; the network sees bytes.
+    footage = [
+        pictures[place].rgb_float(window.box) if pictures[place].bits > 8 else seen
+        for (place, window), seen in zip(chosen, bytes_of, strict=True)
     ]
     return Shots(
         places,
@@ -174,6 +235,7 @@ def _gather(
         filmed,
         filmed.with_expression(performance.expression[torch.from_numpy(rows[places])]),
         rows[places],
+        performance.first + rows[places],
         performance.strength[rows[places]],
     )
 
@@ -220,37 +282,41 @@ def _neighbours(rows: np.ndarray, performance: Performance, studio: Studio) -> n
     away = np.abs(performance.frames[near] - performance.frames[rows][:, None])
     near = np.where(away <= reach, near, rows[:, None])
     unique, places = np.unique(near, return_inverse=True)
-    frames = performance.frames[unique]
     expression = performance.expression[torch.from_numpy(unique)]
-    shown = studio.track.take(frames).with_expression(expression)
-    synthetic = studio.scene.synthetic(shown, studio.transforms[frames])
+    shown = performance.filmed.take(unique).with_expression(expression)
+    synthetic = studio.scene.synthetic(shown, performance.transforms[unique])
     stack: np.ndarray = synthetic[places.reshape(near.shape)]
     return stack
 
 
-def _compose(number: int, shots: Shots, views: Views, made: Rendered, config: DriveConfig) -> Any:
+def _compose(number: int, shots: Shots, views: Views, made: Rendered, studio: Studio) -> Revoiced:
     """Lay one new lower face over its picture."""
-    picture, mask = shots.pictures[number], views.mask[number]
-    matched = match_colours(made.picture[number], shots.crops[number], mask, config.colour_match)
+    picture, mask, config = shots.pictures[number], views.mask[number], studio.config
+    carried = views.carried.source[number]
+    matched = match_colours(
+        made.picture[number], shots.crops[number], mask, config.colour_match, carried
+    )
     patch = compose_window(
         matched,
         mask,
-        views.carried.source[number],
+        carried,
         shots.footage[number],
         shots.windows[number],
         config,
         None if made.passed is None else made.passed[number],
+        config.seam,
+        FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
     )
     if patch is None:
-        return picture
-    alpha = patch.alpha * shots.strength[number]
-    return picture.with_patch(patch.picture, alpha, patch.left, patch.top)
+        return Revoiced(picture, ())
+    laid = replace(patch, alpha=patch.alpha * shots.strength[number])
+    return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
 
 
 def _window(
     picture: Patchable, row: int, performance: Performance, studio: Studio
 ) -> Window | None:
-    transform = studio.transforms[performance.frames[row]]
+    transform = performance.transforms[row]
     return find_window(transform, studio.scene.size, picture.width, picture.height)
 
 

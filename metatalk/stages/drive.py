@@ -2,96 +2,62 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from metatalk.a2e.lip_meter import make_lip_meter
 from metatalk.compose.ahead import WriteBehind, one_thread_each, read_ahead
-from metatalk.compose.retiming import FramePlan, plan_frames
-from metatalk.compose.revoice import Performance, Studio, presence, revoice
+from metatalk.compose.retiming.halfway import retimed_pictures
+from metatalk.compose.revoice import Revoiced, revoice
 from metatalk.config import Config
-from metatalk.errors import ConfigError, MediaError
-from metatalk.interchange.reading import read_curves
-from metatalk.media.audio import audio_duration
-from metatalk.media.clip_sound import align_sound
+from metatalk.media.clip_sound import cut_sound
+from metatalk.media.codecs import SEQUENCES, require_fitting
+from metatalk.media.layer_writer import LayerWriter
 from metatalk.media.ordered import read_pictures_in_order
-from metatalk.media.picture import Picture
-from metatalk.media.writer import VideoWriter
-from metatalk.morphable.coefficients import load_coefficients
-from metatalk.morphable.model import MorphableModel
 from metatalk.render.bands import count_cores
-from metatalk.stages.actor import actor_config, require_face_model, require_trained
-from metatalk.stages.artefacts import load_index, load_mouth
-from metatalk.stages.face_model import open_face_model
-from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.drive_order import DriveOrder
+from metatalk.stages.drive_parts import preview_frames
+from metatalk.stages.drive_preparation import Drive, prepare_drive
+from metatalk.stages.drive_review import Delivered, review_drive, tell_filmed, write_review
 from metatalk.stages.ingredients import require_current_consents, require_safe_actor
-from metatalk.stages.library import Material
-from metatalk.stages.performance import acted_expression, drawn_expression, spoken_expression
-from metatalk.stages.performer import (
-    Performer,
-    actor_range,
-    open_performance,
-    performance_entry,
-    read_act,
-)
+from metatalk.stages.performer import performance_entry
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
-from metatalk.stages.result_video import open_result
-from metatalk.stages.script import Script, close_spoken_lips
+from metatalk.stages.result_video import ResultWriter, layer_format, open_layer, open_result
+from metatalk.stages.retiming import plot_plan
+from metatalk.stages.review import require_marker_names
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
-from metatalk.stages.studio import choose_sources, open_studio
 from metatalk.stages.terms import phone_model_entries
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
-from metatalk.workspace.output import require_apart, require_output
+from metatalk.workspace.output import (
+    require_apart,
+    require_no_source,
+    require_output,
+    require_output_folder,
+)
 
-LOG = logging.getLogger(__name__)
-CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
 WAITING = 6  # decoded and finished frames that may wait on either side of the networks
 MOST_WORKERS = 4  # batches worked on at once; each holds a few frames in memory
 
 
-@dataclass(frozen=True, eq=False)
-class Drive:
-    """One result, before it is drawn."""
-
-    footage: Footage
-    plan: FramePlan
-    performance: Performance
-    studio: Studio
-    performed: Footage | None = None  # the clip that drives it in place of a recording
-
-
 def drive_actor(
-    actor: Path,
-    audio: Path | None,
-    output: Path,
-    target: Path | None,
+    order: DriveOrder,
     config: Config,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
-    expression: Path | None = None,
-    performer: Performer | None = None,
-    script: Script | None = None,
 ) -> Metrics:
     """Make an actor say a recording, or do what is done in another clip.
 
     Args:
-        actor: the actor folder, trained.
-        audio: the recording; any audio or video file. None: the performer's sound.
-        output: the video to write: .mp4, .mov or .mkv.
-        target: another clip of the actor to show; None shows the training clip.
+        order: what is asked.
         config: all settings.
         rerun: stages to compute again, of the target's and the performer's.
         progress_factory: who is told how far each stage is.
-        expression: edited curves that move the lower face in place of the recording's words.
-        performer: a clip whose face moves the actor's in place of the recording's words.
-        script: what is known of the recording's words; None: nothing.
 
     Returns:
         Frames, seconds, frames a second, and how many frames kept the filmed mouth.
@@ -99,38 +65,30 @@ def drive_actor(
     Raises:
         MetatalkError: whatever the user can mend.
     """
-    folder = ActorFolder(actor)
-    require_container(output)
-    acted = performer.clip if performer else None
-    require_current_consents([target, acted])
+    folder, config = ActorFolder(order.actor), _settled(order, config)
+    _require_places(order, config)
+    require_current_consents(order.clips)
     if config.commercial_safe:
-        require_safe_actor(actor, [target, acted])
-    require_output(output, [path for path in (audio, target, expression, acted) if path])
-    require_apart(output, STAGE_NAMES, [actor])
+        require_safe_actor(order.actor, order.clips)
+    _require_outputs(order, config)
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
-        drive = prepare_drive(
-            actor, audio, target, config, rerun, progress_factory, expression, performer, script
-        )
-        require_output(output, [drive.footage.clip])
-        sound = audio or _performed_sound(drive, Path(scratch))
-        plan, started = drive.plan, time.monotonic()
-        with disk_errors_remedied(output.parent), progress_factory("drive") as progress:
-            rate = drive.footage.index.rate
-            opened = open_result(output, drive.footage.clip, rate, drive.plan, sound, config.drive)
-            with opened as writer:
-                _stream(drive, writer, progress)
-            entries = result_entries(actor, drive.footage.clip)
-            entries += [performance_entry(entries, performer)] if performer else []
-            entries += [own_entry("speech", audio)] if audio else []
-            entries += [own_entry("curves", expression)] if expression else []
-            if script and script.phones:
-                entries.append(own_entry("phones", script.phones))
-            elif audio and not performer and config.drive.closure.strength:
-                entries += phone_model_entries()
-            write_result_ledger(output, entries)
+        drive = prepare_drive(order, config, Path(scratch), rerun, progress_factory)
+        require_no_source(order.outputs, [drive.footage.clip])
+        drive, first = _cut_to_preview(drive, order, Path(scratch))
+        started = time.monotonic()
+        with disk_errors_remedied(order.output.parent):
+            _write(drive, order, config, first, progress_factory)
+            for path in (order.output, order.patch):
+                if path is not None:
+                    write_result_ledger(path, _entries(order, drive, config))
+        tell_filmed(drive)
+        if order.markers:
+            review = review_drive(drive)
+            write_review(order.markers, review, drive, Delivered(order.output, first))
     seconds = time.monotonic() - started
+    plan = drive.plan
     return {
-        "output": str(output),
+        "output": str(order.output),
         "frames": len(plan),
         "duration_s": float(plan.seconds()[-1] + 1 / drive.footage.index.rate),
         "filmed_frames": int((drive.performance.strength == 0).sum()),
@@ -139,138 +97,111 @@ def drive_actor(
     }
 
 
-def require_container(output: Path) -> None:
-    """Check that the result's name ends like a container that can be written.
+def stream_drive(
+    drive: Drive,
+    writer: ResultWriter,
+    layer: LayerWriter | None = None,
+    progress: Progress = lambda *_: None,
+) -> None:
+    """Decode, revoice and encode side by side; memory holds a few frames of each.
 
-    Raises:
-        MediaError: it does not.
+    Args:
+        drive: what is to be drawn.
+        writer: of the result.
+        layer: of the new mouth alone; None: it is not written.
+        progress: told how far it is.
     """
-    if output.suffix.lower() not in CONTAINERS:
-        raise MediaError(
-            f"{output}: no container is known by this ending", f"use {', '.join(CONTAINERS)}"
-        )
-
-
-def prepare_drive(
-    actor: Path,
-    audio: Path | None,
-    target: Path | None,
-    config: Config,
-    rerun: frozenset[str] = frozenset(),
-    progress_factory: ProgressFactory = silent_progress,
-    expression: Path | None = None,
-    performer: Performer | None = None,
-    script: Script | None = None,
-) -> Drive:
-    """Do all that comes before the first frame; arguments and errors as in `drive_actor`.
-
-    Returns:
-        What is to be shown, and everything it takes to draw it.
-    """
-    folder = ActorFolder(actor)
-    require_trained(folder, frozenset({"train_a2e"}) if performer else frozenset())
-    config = actor_config(folder, config)
-    require_face_model(folder, config)
-    sound_s = audio_duration(audio) if audio else None
-    model = open_face_model(config.fit.face_model, config.landmarks)
-    own_rate = load_index(folder.path("ingest") / "frames.npz").rate
-    edits = read_curves(expression, model, own_rate) if expression else None
-    footage = open_footage(folder, target, config, rerun, progress_factory)
-    performed, length = None, config.drive.length
-    if performer:
-        performed = open_performance(folder, performer, footage, config, rerun, progress_factory)
-        heard_s = performed.index.exact_duration if sound_s is None else sound_s
-        plan = plan_frames(footage.index, heard_s, length)
-        shown, rest = _act(folder, footage, plan, model, performer, performed)
-    elif audio and sound_s is not None:
-        plan = plan_frames(footage.index, sound_s, length)
-        shown, rest = _speak(folder, footage, plan, config, audio, model, script or Script())
-    else:
-        raise ConfigError("there is nothing to say", "give AUDIO, or --expression-from CLIP")
-    if edits is not None:
-        names, lower, is_acted = model.expression_names, model.lower_units.numpy(), bool(performer)
-        shown = drawn_expression(shown, edits, plan.seconds(), names, lower, rest, is_acted)
-    studio, library = open_studio(folder, footage, config, model)
-    performance = _perform(footage, plan, config, shown, library)
-    return Drive(footage, plan, performance, studio, performed)
-
-
-def _speak(
-    folder: ActorFolder,
-    footage: Footage,
-    plan: FramePlan,
-    config: Config,
-    audio: Path,
-    model: MorphableModel,
-    script: Script,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Let the recording move the mouth: (N, E) the result's expression, (E,) the face at rest."""
-    space, network = load_mouth(folder.path("train_a2e"), config.a2e)
-    filmed = footage.track.expression.numpy()[plan.frames]
-    seconds = plan.seconds()
-    shown = spoken_expression(space, network, audio, seconds, filmed, config.a2e)
-    if model.landmark_layout:
-        person, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
-        seen = own.expression.numpy(), own.is_trusted.numpy()
-        meter = make_lip_meter(model, person.identity, *seen)
-        closure = config.drive.closure
-        shown = close_spoken_lips(
-            shown, audio, seconds, space, meter, script, closure, config.a2e.activity
-        )
-    elif script != Script():
-        LOG.warning("the face model has no landmarks: its lips cannot be closed by phones")
-    return shown, space.mouth_to_expression(network.rest.numpy()[None])[0]
-
-
-def _act(
-    folder: ActorFolder,
-    footage: Footage,
-    plan: FramePlan,
-    model: MorphableModel,
-    performer: Performer,
-    performed: Footage,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Let a performance move the mouth: (N, E) the result's expression, (E,) the face at rest."""
-    own = actor_range(folder, model.has_units)
-    act = read_act(performed, performer, own, model.has_units)
-    filmed, lower = footage.track.expression.numpy()[plan.frames], model.lower_units.numpy()
-    return acted_expression(act, plan.seconds(), filmed, lower, own.rest), own.rest
-
-
-def _perform(
-    footage: Footage,
-    plan: FramePlan,
-    config: Config,
-    expression: np.ndarray,
-    library: Material | None,
-) -> Performance:
-    """The new face, where it is shown, and where its texture comes from."""
-    strength = presence(
-        footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
-    )
-    shown = torch.from_numpy(expression)
-    track = footage.track.take(plan.frames).with_expression(shown)
-    sources = choose_sources(library, track) if library else None
-    return Performance(plan.frames, shown, strength[plan.frames], sources)
-
-
-def _performed_sound(drive: Drive, scratch: Path) -> Path | None:
-    """The performer's own sound; None, with a word, where there is none."""
-    if drive.performed is None:
-        return None
-    clip, length_s = drive.performed.clip, drive.performed.index.exact_duration
-    return align_sound(clip, length_s, scratch / "sound.flac")
-
-
-def _stream(drive: Drive, writer: VideoWriter, progress: Progress) -> None:
-    """Decode, revoice and encode side by side; memory holds a few frames of each."""
     plan, footage = drive.plan, drive.footage
-    source = read_pictures_in_order(footage.clip, plan.frames.tolist(), footage.index)
-    write = WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING)
+    read = partial(read_pictures_in_order, footage.clip, index=footage.index, native=True)
+
+    def write(item: tuple[Revoiced, int]) -> None:
+        frame, pts = item
+        writer.write(frame.picture, pts)
+        if layer is not None:
+            laid = [(each.picture, each.alpha, each.left, each.top) for each in frame.patches]
+            layer.write(laid, pts)
+
     workers = min(count_cores(), MOST_WORKERS)
-    with one_thread_each(), write as behind:
-        ahead = read_ahead(source, WAITING)
-        pictures = revoice(ahead, drive.performance, drive.studio, workers)
-        for done, (picture, pts) in enumerate(zip(pictures, plan.pts.tolist(), strict=True)):
-            behind.put((picture, pts))
+    with one_thread_each(), WriteBehind[tuple[Revoiced, int]](write, WAITING) as behind:
+        ahead = read_ahead(retimed_pictures(plan, read), WAITING)
+        made = revoice(ahead, drive.performance, drive.studio, workers)
+        for done, (frame, pts) in enumerate(zip(made, plan.pts.tolist(), strict=True)):
+            behind.put((frame, pts))
             progress(done + 1, len(plan))
+
+
+def _settled(order: DriveOrder, config: Config) -> Config:
+    """The settings of this run: a film of which parts change stays as long as it is."""
+    if order.is_partial:
+        return replace(config, drive=replace(config.drive, length="video"))
+    return config
+
+
+def _require_places(order: DriveOrder, config: Config) -> None:
+    """Check that what is to be written fits its names, before any work."""
+    require_fitting(order.output, config.drive.delivery.format)
+    if order.patch is not None:
+        layer_format(order.patch, config.drive.delivery)
+    require_marker_names(order.markers)
+
+
+def _require_outputs(order: DriveOrder, config: Config) -> None:
+    folders = {order.output} if config.drive.delivery.format in SEQUENCES else set()
+    if order.patch is not None and layer_format(order.patch, config.drive.delivery) in SEQUENCES:
+        folders.add(order.patch)
+    for output in order.outputs:
+        if output in folders:
+            require_output_folder(output, order.sources)
+        else:
+            require_output(output, order.sources)
+        require_apart(output, STAGE_NAMES, [order.actor])
+
+
+def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> tuple[Drive, int]:
+    """A preview's frames and sound, and the first one's number in the whole result."""
+    if order.preview is None:
+        return drive, 0
+    first, end = preview_frames(order.preview, drive.footage, drive.plan)
+    plan = drive.plan
+    start_s = Fraction(int(plan.pts[first])) * plan.time_base
+    part, sound = drive.part(first, end), scratch / "preview.flac"
+    length_s = Fraction(int(part.plan.pts[-1])) * plan.time_base + 1 / drive.footage.index.rate
+    if drive.sound is not None and cut_sound(drive.sound, start_s, length_s, sound):
+        return part.with_sound(sound), first
+    return part.with_sound(None), first
+
+
+def _write(
+    drive: Drive,
+    order: DriveOrder,
+    config: Config,
+    first: int,
+    progress_factory: ProgressFactory,
+) -> None:
+    """Write all that is asked for."""
+    rate, clip, plan = drive.footage.index.rate, drive.footage.clip, drive.plan
+    if order.plot is not None:
+        plot_plan(order.plot, drive.footage, plan, drive.sound, config)
+    with ExitStack() as files, progress_factory("drive") as progress:
+        result = open_result(order.output, clip, rate, plan, drive.sound, config.drive, first)
+        files.enter_context(result)
+        layer = None
+        if order.patch is not None:
+            layer = files.enter_context(
+                open_layer(order.patch, clip, rate, plan, config.drive, first)
+            )
+        stream_drive(drive, result, layer, progress)
+
+
+def _entries(order: DriveOrder, drive: Drive, config: Config) -> list[Entry]:
+    """The ledger of a result: whatever went into it."""
+    entries = result_entries(order.actor, drive.footage.clip)
+    performer, audio = order.performer, order.audio
+    entries += [performance_entry(entries, performer)] if performer else []
+    entries += [own_entry("speech", audio)] if audio else []
+    entries += [own_entry("curves", order.expression)] if order.expression else []
+    if order.script.phones:
+        entries.append(own_entry("phones", order.script.phones))
+    elif audio and not performer and config.drive.closure.strength:
+        entries += phone_model_entries()
+    return entries

@@ -31,6 +31,7 @@ class Footage:
     landmarks: LandmarkTrack
     track: TrackCoefficients
     camera: Camera
+    root: Path  # the folder that holds its artefacts
 
 
 def open_footage(
@@ -90,4 +91,5 @@ def read_footage(root: Path, clip: Path) -> Footage:
         load_landmarks(artefacts.path("landmarks") / "landmarks.npz"),
         track,
         camera,
+        root,
     )

@@ -24,7 +24,7 @@ from metatalk.a2e.level_detector import LevelDetector
 from metatalk.a2e.stream import Detector, MouthStream
 from metatalk.compose.ahead import one_thread_each, read_ahead
 from metatalk.compose.live import LatencyMeter, LiveShow, draw_frame, frame_behind
-from metatalk.compose.revoice import Studio, presence
+from metatalk.compose.revoice import presence
 from metatalk.config import Config
 from metatalk.errors import MediaError
 from metatalk.media.audio import SoundBlock
@@ -38,6 +38,7 @@ from metatalk.media.live import (
 from metatalk.media.live_sound import RAW_RATE, AnalysisSound, SoundFeed, open_live_sound
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
+from metatalk.media.planes import say_if_reduced
 from metatalk.media.probe import probe_video
 from metatalk.neural.matching import Looks, describe_looks
 from metatalk.neural.source_follower import SourceFollower
@@ -47,10 +48,9 @@ from metatalk.stages.artefacts import load_mouth
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.ingredients import require_current_consents
-from metatalk.stages.library import Material
 from metatalk.stages.provenance import result_entries, streamed_entry, write_result_ledger
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
-from metatalk.stages.studio import open_studio
+from metatalk.stages.studio import OpenStudio, open_studio
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import require_apart, require_output
@@ -80,18 +80,18 @@ class Cast:
     """An actor who is ready to speak: turns mouths into jobs, one frame after another."""
 
     def __init__(
-        self, folder: ActorFolder, footage: Footage, config: Config, studio: Studio,
-        library: Material | None,
+        self, folder: ActorFolder, footage: Footage, config: Config, opened: OpenStudio
     ) -> None:  # fmt: skip
         self.space, self.network = load_mouth(folder.path("train_a2e"), config.a2e)
         self.ears = reopen_ears(config.a2e, self.network.fingerprint)
-        self.footage, self.studio = footage, studio
+        self.footage, self.studio, self._transforms = footage, opened.studio, opened.transforms
         self.new_detector = _choose_detector(config.a2e.activity)
         self._filmed = footage.track.expression.numpy()
         self._strength = presence(
             footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
         )
         self._follower = None
+        library = opened.library
         if library is not None:
             self._follower = SourceFollower(library.looks, library.blur, library.frames)
             # Looks are linear in expression: described once, they need not be for each frame.
@@ -123,7 +123,14 @@ class Cast:
     def draw(self, job: Job) -> Picture:
         """Draw a frame; several threads may, at once."""
         made: Picture = draw_frame(
-            job.picture, job.frame, job.expression, job.strength, job.source, self.studio
+            job.picture,
+            job.frame,
+            self.footage.track.take(np.array([job.frame])),
+            self._transforms[job.frame],
+            job.expression,
+            job.strength,
+            job.source,
+            self.studio,
         )
         return made
 
@@ -180,8 +187,7 @@ def drive_live(
         require_face_model(folder, config)
         model = open_face_model(config.fit.face_model, config.landmarks)
         footage = open_footage(folder, target, config, rerun, progress_factory)
-        studio, library = open_studio(folder, footage, config, model)
-        cast = Cast(folder, footage, config, studio, library)
+        cast = Cast(folder, footage, config, open_studio(folder, footage, config, model))
         stack.enter_context(one_thread_each())
         _warm_up(cast, config)
         if is_kept:
@@ -281,6 +287,7 @@ class _Stage:
 
     def _settings(self, block: SoundBlock) -> LiveSettings:
         info = probe_video(self._cast.footage.clip)
+        say_if_reduced(info)
         return LiveSettings(
             info.width,
             info.height,

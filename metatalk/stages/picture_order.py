@@ -8,13 +8,13 @@ from pathlib import Path
 
 from metatalk.errors import ConfigError, MediaError
 from metatalk.render.layers import LAYERS
-from metatalk.stages.drive import CONTAINERS
 from metatalk.stages.sources import Mixture
 from metatalk.stages.stage import STAGE_NAMES
 from metatalk.workspace.footage import remembered_clips
 from metatalk.workspace.output import named_path, require_apart, require_output
 
 STILLS = ("png", "exr")
+CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
 # What a folder is hardly called: a picture or a video of another kind was wanted.
 OTHER_MEDIA = (
     ".avi", ".gif", ".webm", ".wmv", ".mpg", ".mpeg", ".mxf", ".ts", ".mts", ".flv", ".ogv", ".3gp",

@@ -1,15 +1,30 @@
-"""The video that a result is written to: it keeps what its footage says about itself."""
+"""The file that a result is written to: it keeps what its footage says about itself."""
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 from metatalk import __version__
 from metatalk.compose.config import DriveConfig
-from metatalk.compose.retiming import FramePlan
-from metatalk.media.probe import probe_video
+from metatalk.compose.delivery_config import DeliveryConfig
+from metatalk.compose.retiming.plan import FramePlan
+from metatalk.errors import MediaError
+from metatalk.interchange.timecode import FrameCount, timecode_frame
+from metatalk.media.codecs import CONTAINERS, SEQUENCES, choose_encoding, require_fitting
+from metatalk.media.layer_writer import LayerWriter
+from metatalk.media.picture import CHROMA_420
+from metatalk.media.planes import say_if_reduced
+from metatalk.media.probe import VideoInfo, probe_video
+from metatalk.media.sequence import Ending, Film, SequenceWriter
 from metatalk.media.writer import VideoWriter
+
+LOG = logging.getLogger(__name__)
+_MARK = f"synthetic: the mouth was generated with metatalk {__version__}"
+_LAYER_MARK = f"synthetic: a mouth generated with metatalk {__version__}, to be laid over footage"
+ResultWriter = VideoWriter | SequenceWriter
 
 
 def open_result(
@@ -19,39 +34,152 @@ def open_result(
     plan: FramePlan,
     audio: Path | None,
     config: DriveConfig,
-) -> VideoWriter:
+    first_frame: int = 0,
+) -> ResultWriter:
     """Open a result for writing, marked as synthetic.
 
     Args:
-        output: the video.
-        clip: the footage, whose size, colour tags, timecode and pixel shape are kept.
+        output: the video, or the folder of numbered pictures.
+        clip: the footage, whose size, colour tags, time code and pixel shape are kept.
         rate: of the footage, frames a second.
         plan: the result, frame by frame.
         audio: what is heard; None: nothing.
         config: encoding, and which of sound and picture ends the result.
+        first_frame: how many frames after the footage's beginning the result begins; its time
+            code, and numbers that follow it, begin that much later.
 
     Returns:
         The writer.
 
     Raises:
-        MediaError: the footage or the recording cannot be read.
+        MediaError: the footage or the recording cannot be read, or the format cannot hold them.
     """
-    info = probe_video(clip)
+    delivery, info = config.delivery, probe_video(clip)
+    require_fitting(output, delivery.format)
+    _tell_of_losses(info, delivery)
+    count = _frame_count(info, rate)
+    film = _film(info, rate, plan, count, first_frame, _MARK)
     whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / rate
-    tags = {"comment": f"synthetic: the mouth was generated with metatalk {__version__}"}
-    if info.timecode:
-        tags["timecode"] = info.timecode
+    limit_s = whole if config.length == "video" else None
+    if delivery.format in SEQUENCES:
+        return SequenceWriter(
+            output,
+            film,
+            cast(Ending, delivery.format),
+            bits=delivery.bits,
+            first_number=_first_number(delivery, count, first_frame),
+            audio=audio,
+            audio_limit_s=limit_s,
+        )
+    size = info.width, info.height
+    encoding = choose_encoding(delivery.format, delivery.bits, delivery.chroma, info.bits, *size)
+    if encoding.shift == CHROMA_420:
+        say_if_reduced(info)
+    if (encoding.format, encoding.bits, delivery.bits) == ("h264", 10, None):
+        LOG.warning(
+            "%s has %d bits, and the result 10: many players refuse such H.264; --bits 8 or"
+            " --format h265 is played",
+            info.path,
+            info.bits,
+        )
     return VideoWriter(
         output,
-        info.width,
-        info.height,
+        *size,
         rate,
         plan.time_base,
         info.colour,
         crf=config.crf,
         preset=config.encoder_preset,
         audio=audio,
-        audio_limit_s=whole if config.length == "video" else None,
-        metadata=tags,
+        audio_limit_s=limit_s,
+        metadata=film.metadata,
         pixel_aspect=info.pixel_aspect,
+        encoding=encoding,
+        hdr=info.hdr,
     )
+
+
+def open_layer(
+    path: Path,
+    clip: Path,
+    rate: Fraction,
+    plan: FramePlan,
+    config: DriveConfig,
+    first_frame: int = 0,
+) -> LayerWriter:
+    """Open the layer of the new mouth alone; arguments and errors as of `open_result`.
+
+    Args:
+        path: a film (.mov, .mkv or .mxf, which is ProRes 4444 unless the configuration says
+            otherwise), or a folder for numbered pictures.
+    """
+    delivery, info = config.delivery, probe_video(clip)
+    count = _frame_count(info, rate)
+    return LayerWriter(
+        path,
+        _film(info, rate, plan, count, first_frame, _LAYER_MARK),
+        layer_format(path, delivery),
+        first_number=_first_number(delivery, count, first_frame),
+    )
+
+
+def layer_format(path: Path, delivery: DeliveryConfig) -> str:
+    """The format of a layer: a film's is ProRes 4444, a folder's what is asked for, else PNG.
+
+    Raises:
+        MediaError: the name does not go with what is asked for.
+    """
+    chosen: str = delivery.patch
+    if chosen == "auto":
+        chosen = "prores4444" if path.suffix.lower() in CONTAINERS else "png"
+    require_fitting(path, chosen, "drive.delivery.patch")
+    return chosen
+
+
+def _film(
+    info: VideoInfo,
+    rate: Fraction,
+    plan: FramePlan,
+    count: FrameCount | None,
+    first_frame: int,
+    mark: str,
+) -> Film:
+    tags = {"comment": mark}
+    if count is not None:
+        tags["timecode"] = count.word(first_frame)
+    return Film(info.width, info.height, rate, plan.time_base, info.colour, info.pixel_aspect, tags)
+
+
+def _frame_count(info: VideoInfo, rate: Fraction) -> FrameCount | None:
+    """How the footage numbers its frames; None where it does not, or not in a way that holds."""
+    if not info.timecode:
+        return None
+    try:
+        drop = ";" in info.timecode
+        return FrameCount(rate, timecode_frame(info.timecode, rate, drop), drop)
+    except MediaError as error:
+        LOG.warning("%s: its time code is left out: %s", info.path, error.problem)
+        return None
+
+
+def _first_number(delivery: DeliveryConfig, count: FrameCount | None, first_frame: int) -> int:
+    if delivery.first_number is not None:
+        return delivery.first_number
+    return (count.start if count else 0) + first_frame
+
+
+def _tell_of_losses(info: VideoInfo, delivery: DeliveryConfig) -> None:
+    if info.interlaced:
+        LOG.warning(
+            "%s is interlaced (%s): the result is of whole frames, each with both fields as they"
+            " were decoded, and is marked as progressive",
+            info.path,
+            info.field_order,
+        )
+    if info.hdr is not None and delivery.format != "h265":
+        LOG.warning(
+            "%s: its HDR mastering data cannot be written as %s and is left out; primaries,"
+            " transfer and matrix are kept",
+            info.path,
+            delivery.format,
+        )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
+from metatalk.compose.blend import find_window
 from metatalk.compose.revoice import Studio
+from metatalk.compose.seam.grain import Grain, measure_grain, pick_pairs
 from metatalk.config import Config
+from metatalk.media.ordered import read_pictures_in_order
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.neural.infer import build_network, prepare_for_rendering
@@ -18,9 +24,18 @@ from metatalk.stages.library import Material, open_dated_crops, open_material
 from metatalk.workspace.actor import ActorFolder
 
 
+@dataclass(frozen=True, eq=False)
+class OpenStudio:
+    """A studio, and what it takes from the footage and the actor."""
+
+    studio: Studio
+    transforms: np.ndarray  # (T, 2, 3) frame px to crop px, of the footage's frames
+    library: Material | None  # what texture is taken from; None for networks that take none
+
+
 def open_studio(
     folder: ActorFolder, footage: Footage, config: Config, model: MorphableModel
-) -> tuple[Studio, Material | None]:
+) -> OpenStudio:
     """Put an actor before a clip's camera.
 
     Args:
@@ -30,7 +45,7 @@ def open_studio(
         model: the face model.
 
     Returns:
-        The studio, and the library it takes texture from; None for networks that take none.
+        The studio.
     """
     person, _, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
     crops = load_crop_plan(folder.path("render") / "crops.json")
@@ -40,15 +55,27 @@ def open_studio(
     network = build_network(config.neural, weights)
     shots = footage.landmarks.shots
     library = _open_library(folder, config, model)
-    studio = Studio(
-        scene,
-        footage.track,
-        scene.transforms(footage.track, crops.layout, render.steady_frames, shots),
-        prepare_for_rendering(network, choose_device(config.device)),
-        config.drive,
-        library,
-    )
-    return studio, library
+    transforms = scene.transforms(footage.track, crops.layout, render.steady_frames, shots)
+    ready = prepare_for_rendering(network, choose_device(config.device))
+    grain = None
+    if config.drive.seam.grain > 0:
+        grain = _footage_grain(footage, transforms, crops.size)
+    return OpenStudio(Studio(scene, ready, config.drive, library, grain), transforms, library)
+
+
+def _footage_grain(footage: Footage, transforms: np.ndarray, size: int) -> Grain | None:
+    """Measure the footage's grain in some pairs of neighbouring frames."""
+    first = pick_pairs(footage.landmarks.shots, footage.track.is_trusted.numpy())
+    wanted = np.stack([first, first + 1], 1).ravel().tolist()
+    pictures = read_pictures_in_order(footage.clip, wanted, footage.index)
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for frame, picture, after in zip(first, pictures, pictures, strict=False):
+            window = find_window(transforms[frame], size, picture.width, picture.height)
+            if window is not None:
+                yield picture.rgb(window.box), after.rgb(window.box)
+
+    return measure_grain(pairs())
 
 
 def choose_sources(library: Material, track: TrackCoefficients) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from metatalk.compose.ahead import WriteBehind, read_ahead
-from metatalk.compose.retiming import FramePlan, plan_frames
+from metatalk.compose.retiming.plan import FramePlan, plan_frames
 from metatalk.compose.revoice import presence
 from metatalk.config import Config
 from metatalk.errors import ConfigError, MissingAssetError
@@ -32,15 +32,14 @@ from metatalk.lipsync.wav2lip import Redrawer, Wav2Lip, prepare_redrawer
 from metatalk.lipsync.wav2lip_config import Wav2LipConfig
 from metatalk.media.audio import audio_duration, read_sound
 from metatalk.media.clip_sound import align_sound
+from metatalk.media.codecs import SEQUENCES, require_fitting
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.media.picture import Picture
 from metatalk.media.video import index_frames, read_pictures
-from metatalk.media.writer import VideoWriter
 from metatalk.precision import choose_precision
 from metatalk.stages.device import choose_device
-from metatalk.stages.drive import require_container
 from metatalk.stages.provenance import own_entry, write_result_ledger
-from metatalk.stages.result_video import open_result
+from metatalk.stages.result_video import ResultWriter, open_result
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.terms import landmark_model_entry, require_commercial, wav2lip_entry
 from metatalk.timing import FrameIndex
@@ -49,7 +48,7 @@ from metatalk.workspace.consent import Consent, footage_entry
 from metatalk.workspace.digest import digest_file
 from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
-from metatalk.workspace.output import require_apart, require_output
+from metatalk.workspace.output import require_apart, require_output, require_output_folder
 
 LOG = logging.getLogger(__name__)
 WAITING = 4  # decoded and finished pictures that may wait on either side of the network
@@ -81,7 +80,7 @@ def redraw_video(
         clip: a film, or a picture, which is then held.
         audio: the recording; any audio or video file. Sound of the film's own file begins with
             its first picture, that of others with its first sample.
-        output: the video to write: .mp4, .mov or .mkv.
+        output: the video to write, or the folder of numbered pictures.
         config: landmarks, encoding (`drive.crf`, `drive.encoder_preset`, `drive.length`,
             `drive.fade_frames`), device and `commercial_safe`.
         settings: the checkpoint, and how it is used.
@@ -95,11 +94,14 @@ def redraw_video(
         MetatalkError: whatever the user can mend.
     """
     checkpoint = require_checkpoint(settings)
-    require_container(output)
+    require_fitting(output, config.drive.delivery.format)
     entries = _entries(clip, audio, checkpoint, config, consent)
     if config.commercial_safe:  # before the output's folder is made
         require_commercial(entries)
-    require_output(output, [clip, audio, checkpoint])
+    if config.drive.delivery.format in SEQUENCES:
+        require_output_folder(output, [clip, audio, checkpoint])
+    else:
+        require_output(output, [clip, audio, checkpoint])
     require_apart(output, STAGE_NAMES)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, disk_errors_remedied(output.parent):
@@ -230,7 +232,7 @@ def _stream(
     take: Take,
     sound: Path,
     redrawer: Redrawer,
-    writer: VideoWriter,
+    writer: ResultWriter,
     settings: Wav2LipConfig,
     progress: Progress,
 ) -> None:
@@ -240,7 +242,7 @@ def _stream(
     starts = mel_starts(shown.pts, shown.time_base, mel.shape[1])
     wanted = read_pictures_in_order(take.clip, take.faces.wanted(), take.index)
     faces = gather_references(wanted, take.faces)
-    source = read_pictures_in_order(take.clip, shown.frames.tolist(), take.index)
+    source = read_pictures_in_order(take.clip, shown.frames.tolist(), take.index, native=True)
     write = WriteBehind[tuple[Picture, int]](lambda item: writer.write(*item), WAITING)
     with write as behind:
         ahead = read_ahead(source, WAITING)

@@ -25,18 +25,51 @@ def require_output(output: Path, sources: Iterable[Path]) -> None:
     """
     if output.is_dir():
         raise MediaError(f"{output} is a folder", "give -o the name of a file")
-    if output.resolve() in {source.resolve() for source in sources}:
-        raise MediaError(f"{output} is one of the files to work from", "give -o another name")
+    require_no_source([output], sources)
+    _require_place(output.parent)
+    if output.exists() and not os.access(output, os.W_OK):
+        raise MediaError(f"{output} cannot be written", "give -o another name")
+
+
+def require_output_folder(folder: Path, sources: Iterable[Path]) -> None:
+    """Check that a folder can be filled with pictures.
+
+    Args:
+        folder: the folder to be; it is made if need be.
+        sources: files that are read.
+
+    Raises:
+        MediaError: a file in its place, a place that cannot be written, or a folder with one of
+            the sources.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise MediaError(f"{folder} is a file", "give -o the name of a folder")
+    if any(source.resolve().parent == folder.resolve() for source in sources):
+        raise MediaError(f"{folder} holds files to work from", "give -o another folder")
+    _require_place(folder if folder.is_dir() else folder.parent)
+
+
+def require_no_source(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Check that nothing would be written over what it is made from.
+
+    Raises:
+        MediaError: it would.
+    """
+    known = {source.resolve() for source in sources}
+    for output in outputs:
+        if output.resolve() in known:
+            raise MediaError(f"{output} is one of the files to work from", "give -o another name")
+
+
+def _require_place(folder: Path) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise MediaError(
-            f"{output.parent} cannot be written: {error.strerror}", "give -o another place"
+            f"{folder} cannot be written: {error.strerror}", "give -o another place"
         ) from error
-    if output.exists() and not os.access(output, os.W_OK):
-        raise MediaError(f"{output} cannot be written", "give -o another name")
 
 
 def require_apart(output: Path, stages: Collection[str], roots: Iterable[Path] = ()) -> None:

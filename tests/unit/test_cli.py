@@ -239,8 +239,9 @@ def test_drive_hands_everything_over(
     words = ["drive", str(actor_root), str(footage), "-o", str(out), "--target", str(footage)]
     assert main([*words, "--length", "video", "drive.crf=20", "--json"]) == 0
     given = orchestra["given"]
-    assert (given["actor"], given["audio"], given["output"]) == (actor_root, footage, out)
-    assert given["target"] == footage
+    order = given["order"]
+    assert (order.actor, order.audio, order.output) == (actor_root, footage, out)
+    assert order.target == footage
     assert (given["config"].drive.length, given["config"].drive.crf) == ("video", 20)
 
 
@@ -253,11 +254,11 @@ def test_drive_without_a_recording_takes_its_first_setting_for_none(
     words += ["--expression-from", str(footage), "--other-person", "--performer-face", "1"]
     assert main(words) == 0
     given = orchestra["given"]
-    assert given["audio"] is None
+    assert given["order"].audio is None
     assert (given["config"].drive.crf, given["config"].seed) == (20, 3)
-    assert given["performer"] == Performer(footage, other_person=True, face=1)
+    assert given["order"].performer == Performer(footage, other_person=True, face=1)
     assert main([*words[:2], str(footage), *words[2:]]) == 0
-    assert orchestra["given"]["audio"] == footage
+    assert orchestra["given"]["order"].audio == footage
 
 
 def test_a_recording_may_have_an_equals_sign_in_its_name(
@@ -268,8 +269,8 @@ def test_a_recording_may_have_an_equals_sign_in_its_name(
     recording = footage.with_name("take=2.wav")
     recording.write_bytes(footage.read_bytes())
     assert main(["drive", str(actor_root), str(recording), "-o", str(tmp_path / "o.mp4")]) == 0
-    assert orchestra["given"]["audio"] == recording
-    assert orchestra["given"]["performer"] is None
+    assert orchestra["given"]["order"].audio == recording
+    assert orchestra["given"]["order"].performer is None
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ def test_a_consent_that_has_ended_is_told_before_any_work(
     footage: Path, actor_root: Path, tmp_path: Path, which: str
 ) -> None:
     from metatalk.stages.drive import drive_actor
+    from metatalk.stages.drive_order import DriveOrder
     from metatalk.stages.performer import Performer
 
     record_entries(actor_root, SAFE_ACTOR)
@@ -197,8 +198,9 @@ def test_a_consent_that_has_ended_is_told_before_any_work(
     target = footage if which == "target" else None
     performer = None if target else Performer(footage, other_person=True)
     out = tmp_path / "out" / "x.mp4"
+    order = DriveOrder(actor_root, out, footage, target, performer=performer)
     with pytest.raises(ConsentError, match="ended on 2025-02-01"):
-        drive_actor(actor_root, None, out, target, Config(), performer=performer)
+        drive_actor(order, Config())
     assert not out.parent.exists()
 
 

@@ -16,7 +16,7 @@ import pytest
 from metatalk.cli import main
 from metatalk.compose.live import LatencyMeter, LiveShow, frame_behind
 from metatalk.compose.live_config import LiveConfig
-from metatalk.compose.retiming import forth_and_back
+from metatalk.compose.retiming.plan import forth_and_back
 from metatalk.errors import ConfigError
 
 RATE = 25.0

@@ -6,11 +6,22 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metatalk.compose.retiming import NEARLY_FRAMES, FramePlan, forth_and_back, plan_frames
-from metatalk.errors import MediaError, ShapeError
+from metatalk.compose.retiming.config import RetimingConfig
+from metatalk.compose.retiming.plan import (
+    NEARLY_FRAMES,
+    FramePlan,
+    forth_and_back,
+    plan_clock,
+    plan_frames,
+    retime_track,
+    retime_transforms,
+)
+from metatalk.errors import ConfigError, MediaError, ShapeError
+from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.timing import FrameIndex
 
 
@@ -147,3 +158,100 @@ def test_to_and_fro_turns_only_at_the_ends(length: int, count: int):
 def test_a_plan_checks_its_shapes():
     with pytest.raises(ShapeError, match="pts"):
         FramePlan(np.arange(3), np.arange(4), Fraction(1, 25))
+
+
+def test_footage_that_is_not_to_be_re_timed_must_be_long_enough():
+    index = steady(50)
+    with pytest.raises(ConfigError, match=r"lasts 2\.60 s, the footage 2\.00 s") as refused:
+        plan_frames(index, Fraction(26, 10), "audio", "off")
+    assert "--retime loop" in refused.value.remedy
+    assert "--length video" in refused.value.remedy
+    assert len(plan_frames(index, Fraction(26, 10), "video", "off")) == 50
+    for sound_s in (Fraction(1), Fraction(2), Fraction(2) + NEARLY_FRAMES / index.rate):
+        same = plan_frames(index, sound_s, "audio", "off").frames
+        assert same.tolist() == plan_frames(index, sound_s, "audio").frames.tolist()
+
+
+def test_re_timed_footage_is_shown_at_even_times():
+    steps = np.diff(plan_clock(VARIABLE, Fraction(1), "audio").pts)
+    assert set(steps.tolist()) == {40}
+    index = steady(30, Fraction(30000, 1001))
+    even, own = (plan(index, Fraction(3), "audio") for plan in (plan_clock, plan_frames))
+    assert even.pts.tolist() == own.pts.tolist()
+
+
+def some_track(frames: int) -> TrackCoefficients:
+    grow = torch.arange(frames, dtype=torch.float32)
+    return TrackCoefficients(
+        grow[:, None] * torch.tensor([1.0, -2.0]),
+        grow[:, None].repeat(1, 3),
+        grow[:, None].repeat(1, 3) ** 2,
+        grow[:, None, None].repeat(1, 3, 9),
+        torch.tensor([1.0, 0.1, 0.9, 0.8, 0.0])[:frames],
+    )
+
+
+def test_what_lies_between_two_frames_is_read_between_their_rows():
+    plan = FramePlan(
+        np.array([0, 1, 2, 3]),
+        np.arange(4),
+        Fraction(1, 25),
+        np.array([1, 2, 3, 4]),
+        np.array([0, 0.25, 0.5, 0], np.float32),
+    )
+    shown = retime_track(some_track(5), plan)
+    assert shown.expression[:, 0].tolist() == [0, 1.25, 2.5, 3]
+    assert shown.rotation[:, 1].tolist() == [0, 1.25, 2.5, 3]
+    assert shown.translation[:, 2].tolist() == [0, 1.75, 6.5, 9]
+    assert shown.lighting[:, 2, 8].tolist() == [0, 1.25, 2.5, 3]
+    assert shown.is_trusted.tolist() == [True, False, True, True]
+    transforms = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    between = retime_transforms(transforms, plan)
+    assert between.dtype == np.float32
+    assert between[:, 1, 2].tolist() == [5, 12.5, 20, 23]
+    assert plan.is_filmed.tolist() == [True, False, False, True]
+
+
+def test_a_plain_plan_takes_rows_as_they_are():
+    plan = FramePlan(np.array([3, 1, 1]), np.arange(3), Fraction(1, 25))
+    track, transforms = some_track(5), np.random.default_rng(0).random((5, 2, 3))
+    assert torch.equal(retime_track(track, plan).rotation, track.rotation[[3, 1, 1]])
+    assert np.array_equal(retime_transforms(transforms, plan), transforms[[3, 1, 1]])
+    assert plan.is_filmed.all()
+
+
+def test_a_part_of_a_plan_begins_at_nought():
+    share = np.array([0, 0.5, 0, 0], np.float32)
+    plan = FramePlan(np.arange(4), 10 * np.arange(4), Fraction(1, 250), np.arange(1, 5), share)
+    part = plan.part(1, 3)
+    assert part.frames.tolist() == [1, 2]
+    assert part.pts.tolist() == [0, 10]
+    assert part.share is not None
+    assert part.share.tolist() == [0.5, 0]
+    assert FramePlan(np.arange(4), np.arange(4), Fraction(1)).part(0, 2).share is None
+
+
+@pytest.mark.parametrize(
+    ("towards", "share"),
+    [
+        (np.arange(3), None),
+        (None, np.zeros(3)),
+        (np.arange(2), np.zeros(3)),
+        (np.arange(3), np.zeros(2)),
+        (np.arange(3), np.array([0, 1, 0.0])),
+        (np.arange(3), np.array([0, -0.1, 0.0])),
+        (np.arange(3), np.array([0, np.nan, 0.0])),
+    ],
+)
+def test_half_a_moment_is_refused(towards, share):
+    with pytest.raises(ShapeError):
+        FramePlan(np.arange(3), np.arange(3), Fraction(1, 25), towards, share)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("still", -1.0), ("turn", float("nan")), ("run_s", 3.0), ("candidates", 61), ("bridge", 26)],
+)
+def test_settings_out_of_range_are_named(name, value):
+    with pytest.raises(ConfigError, match=f"drive.retiming.{name} is"):
+        RetimingConfig(**{name: value})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metatalk.compose.config import DriveConfig
-from metatalk.compose.revoice import Performance, Studio, presence, revoice
+from metatalk.compose.revoice import Performance, Revoiced, Studio, presence, revoice
 from metatalk.errors import ShapeError
 from metatalk.morphable.coefficients import PersonCoefficients
 from metatalk.neural.generator import Generator
@@ -28,6 +30,8 @@ class Frame:
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     patch: np.ndarray | None = None
+
+    bits = 8
 
     @property
     def width(self) -> int:
@@ -47,16 +51,24 @@ class Frame:
         return replace(self, alpha=whole, patch=patch)
 
 
+TRACK = toy_track(FRAMES)
+
+
 @pytest.fixture(scope="module")
 def studio() -> Studio:
     torch.manual_seed(0)
-    track = toy_track(FRAMES)
     person = PersonCoefficients(torch.zeros(3), torch.zeros(6))
     scene = Scene(MODEL, person, CAMERA, SIZE)
-    layout = scene.measure_layout(track, 0.2)
-    transforms = scene.transforms(track, layout, 0.0, np.array([[0, FRAMES]]))
     generator = Generator((8, 8, 8, 8)).eval().requires_grad_(False)
-    return Studio(scene, track, transforms, generator, DriveConfig(batch=2))
+    return Studio(scene, generator, DriveConfig(batch=2))
+
+
+@cache
+def transforms() -> np.ndarray:
+    person = PersonCoefficients(torch.zeros(3), torch.zeros(6))
+    scene = Scene(MODEL, person, CAMERA, SIZE)
+    layout = scene.measure_layout(TRACK, 0.2)
+    return scene.transforms(TRACK, layout, 0.0, np.array([[0, FRAMES]]))
 
 
 def footage(frames: list[int]) -> list[Frame]:
@@ -66,25 +78,39 @@ def footage(frames: list[int]) -> list[Frame]:
 
 def perform(frames: list[int], strength: list[float]) -> Performance:
     expression = torch.rand(len(frames), 4, generator=torch.Generator().manual_seed(5))
-    return Performance(np.array(frames), expression, np.array(strength, np.float32))
+    return Performance(
+        np.array(frames),
+        TRACK.take(frames),
+        transforms()[frames],
+        expression,
+        np.array(strength, np.float32),
+    )
+
+
+def pictures_of(made: Iterable[Revoiced]) -> list[Frame]:
+    return [each.picture for each in made]
 
 
 def test_only_the_lower_face_is_patched_and_as_strongly_as_asked(studio: Studio):
     frames = [0, 1, 2, 3, 4, 3, 2]
     pictures = footage(frames)
     strength = [1.0, 1, 0, 0.5, 1, 1, 0]
-    shown = list(revoice(pictures, perform(frames, strength), studio))
+    made = list(revoice(pictures, perform(frames, strength), studio))
+    shown = pictures_of(made)
     assert len(shown) == 7
     assert shown[2] is pictures[2]
     assert shown[6] is pictures[6]
+    assert [len(each.patches) for each in made] == [1, 1, 0, 1, 1, 1, 0]
     for place in (0, 1, 3, 4, 5):
+        (laid,) = made[place].patches
+        np.testing.assert_array_equal(laid.picture, shown[place].patch)
         alpha, patch = shown[place].alpha, shown[place].patch
         assert 0.8 * strength[place] < alpha.max() <= strength[place]
         assert alpha.mean() < 0.25
         assert np.isfinite(patch).all()
         assert patch.min() >= 0
         assert patch.max() <= 1
-        low = studio.scene.anchors(studio.track.take([frames[place]]))[0]
+        low = studio.scene.anchors(TRACK.take([frames[place]]))[0]
         rows, columns = np.nonzero(alpha)
         assert rows.min() > low[:, 1].min() - 25
         assert columns.min() > low[:, 0].min() - 25
@@ -96,8 +122,8 @@ def test_batches_do_not_change_the_picture(studio: Studio):
     whole = replace(studio, config=replace(studio.config, batch=8))
     performance = perform(frames, strength)
     for small, large in zip(
-        revoice(footage(frames), performance, studio),
-        revoice(footage(frames), performance, whole),
+        pictures_of(revoice(footage(frames), performance, studio)),
+        pictures_of(revoice(footage(frames), performance, whole)),
         strict=True,
     ):
         if small.patch is not None:
@@ -110,8 +136,8 @@ def test_batches_do_not_change_the_picture(studio: Studio):
 def test_workers_do_not_change_the_picture(studio: Studio, workers: int):
     frames = [0, 1, 2, 3, 4, 3, 2, 1, 0]
     performance = perform(frames, [1.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
-    alone = list(revoice(footage(frames), performance, studio))
-    together = list(revoice(footage(frames), performance, studio, workers))
+    alone = pictures_of(revoice(footage(frames), performance, studio))
+    together = pictures_of(revoice(footage(frames), performance, studio, workers))
     assert len(together) == len(frames)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
@@ -124,17 +150,19 @@ def test_workers_do_not_change_the_picture(studio: Studio, workers: int):
 def test_another_mouth_gives_another_picture_but_the_same_mask(studio: Studio):
     one, other = perform([2], [1.0]), perform([2], [1.0])
     open_mouth = replace(other, expression=torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
-    (first,), (second,) = (list(revoice(footage([2]), each, studio)) for each in (one, open_mouth))
+    (first,), (second,) = (
+        pictures_of(revoice(footage([2]), each, studio)) for each in (one, open_mouth)
+    )
     np.testing.assert_array_equal(first.alpha, second.alpha)
     assert np.abs(first.patch - second.patch).max() > 1e-3
 
 
 def test_a_crop_beside_the_frame_leaves_the_picture(studio: Studio):
-    away = studio.transforms.copy()
+    performance = perform([0, 1, 2], [1.0, 1.0, 1.0])
+    away = performance.transforms.copy()
     away[..., 2] += 1e4
     pictures = footage([0, 1, 2])
-    performance = perform([0, 1, 2], [1.0, 1.0, 1.0])
-    shown = list(revoice(pictures, performance, replace(studio, transforms=away)))
+    shown = pictures_of(revoice(pictures, replace(performance, transforms=away), studio))
     assert all(a is b for a, b in zip(shown, pictures, strict=True))
 
 
@@ -153,9 +181,13 @@ def test_footage_is_drawn_as_it_is_needed(studio: Studio):
 
 def test_a_performance_checks_its_shapes():
     with pytest.raises(ShapeError, match="strength"):
-        Performance(np.arange(3), torch.zeros(3, 4), np.ones(4, np.float32))
+        replace(perform([0, 1, 2], [1.0] * 3), strength=np.ones(4, np.float32))
     with pytest.raises(ShapeError, match="expression"):
-        Performance(np.arange(3), torch.zeros(2, 4), np.ones(3, np.float32))
+        replace(perform([0, 1, 2], [1.0] * 3), expression=torch.zeros(2, 4))
+    with pytest.raises(ShapeError, match="filmed"):
+        replace(perform([0, 1, 2], [1.0] * 3), filmed=TRACK.take([0, 1]))
+    with pytest.raises(ShapeError, match="transforms"):
+        replace(perform([0, 1, 2], [1.0] * 3), transforms=transforms()[:2])
 
 
 def test_the_new_face_fades_where_the_track_is_lost():

@@ -40,8 +40,8 @@ def make_cast(monkeypatch: pytest.MonkeyPatch) -> Any:
         clip="clip.mp4",
     )
     folder: Any = SimpleNamespace(path=lambda name: name)
-    studio: Any = None
-    return lambda config: live.Cast(folder, footage, config, studio, None)
+    opened: Any = SimpleNamespace(studio=None, transforms=None, library=None)
+    return lambda config: live.Cast(folder, footage, config, opened)
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def test_a_reader_who_left_before_the_first_byte_ends_the_run(
     info = SimpleNamespace(width=64, height=64, colour=None, pixel_aspect=Fraction(1))
     monkeypatch.setattr(live, "LiveWriter", gone)
     monkeypatch.setattr(live, "probe_video", lambda _: info)
+    monkeypatch.setattr(live, "say_if_reduced", lambda _: None)
     monkeypatch.setattr(live, "_open_stream", lambda *_: SimpleNamespace(lookahead_s=0.2))
     config = settings("a2e.activity.detector=level")
     block = SoundBlock(np.zeros((1, 160), np.float32), 16_000, "mono")

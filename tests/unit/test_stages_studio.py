@@ -12,7 +12,9 @@ from mouth_folders import fill_actor, leave, mouth_render
 from mouth_toys import facing_track, mouth_model
 from torch import nn
 
-from metatalk.compose.revoice import Performance, Studio, revoice
+from metatalk.compose.config import DriveConfig
+from metatalk.compose.revoice import Performance, revoice
+from metatalk.compose.seam.config import SeamConfig
 from metatalk.config import Config
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.neural.config import NeuralConfig
@@ -20,8 +22,7 @@ from metatalk.neural.generator import build_generator
 from metatalk.neural.pix2pix import Pix2PixGenerator, count_halvings
 from metatalk.stages.artefacts import save_weights
 from metatalk.stages.footage import read_footage
-from metatalk.stages.library import Material
-from metatalk.stages.studio import choose_sources, open_studio
+from metatalk.stages.studio import OpenStudio, choose_sources, open_studio
 from metatalk.workspace.actor import ActorFolder
 
 PX, FRAMES = 32, 40
@@ -34,7 +35,7 @@ NETWORKS = {"carried": OURS, "plain": PLAIN, "pix2pix": PIX2PIX}
 class Frame:
     """A frame of the footage that keeps the patch laid over it."""
 
-    width, height = 320, 240
+    width, height, bits = 320, 240, 8
 
     def __init__(self, number: int) -> None:
         self.pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), np.uint8)
@@ -49,6 +50,10 @@ class Frame:
         return patch, alpha
 
 
+def behind(frames: np.ndarray) -> list[Frame]:
+    return [Frame(int(number)) for number in frames]
+
+
 @pytest.fixture
 def actor(tmp_path: Path) -> tuple[ActorFolder, TrackCoefficients]:
     """An actor whose renderer is still to be put there, and the faces of the footage."""
@@ -56,7 +61,7 @@ def actor(tmp_path: Path) -> tuple[ActorFolder, TrackCoefficients]:
     return ActorFolder(tmp_path / "actor"), track
 
 
-def put_before_camera(folder: ActorFolder, neural: NeuralConfig) -> tuple[Studio, Material | None]:
+def put_before_camera(folder: ActorFolder, neural: NeuralConfig) -> OpenStudio:
     torch.manual_seed(0)
     pix2pix = neural.network == "pix2pix"
     made: nn.Module = (
@@ -68,7 +73,8 @@ def put_before_camera(folder: ActorFolder, neural: NeuralConfig) -> tuple[Studio
         "train_renderer",
         lambda out: save_weights(out / "generator.safetensors", weights),
     )
-    config = replace(Config(), neural=neural, render=mouth_render(PX), device="cpu")
+    drive = DriveConfig(seam=SeamConfig(grain=0.0))  # there is no clip to measure it in
+    config = replace(Config(), neural=neural, render=mouth_render(PX), drive=drive, device="cpu")
     footage = read_footage(folder.root, folder.root / "clip.mp4")
     return open_studio(folder, footage, config, mouth_model())
 
@@ -77,27 +83,29 @@ def put_before_camera(folder: ActorFolder, neural: NeuralConfig) -> tuple[Studio
 def test_only_networks_that_take_texture_have_a_library(
     actor: tuple[ActorFolder, TrackCoefficients], name: str
 ) -> None:
-    studio, library = put_before_camera(actor[0], NETWORKS[name])
+    opened = put_before_camera(actor[0], NETWORKS[name])
+    studio, library = opened.studio, opened.library
     assert (library is not None) == (name == "carried")
     assert studio.library is library
-    assert (studio.scene.size, len(studio.transforms)) == (PX, FRAMES)
+    assert (studio.scene.size, len(opened.transforms)) == (PX, FRAMES)
 
 
 def test_the_crops_of_the_training_clip_are_those_trained_on(
     actor: tuple[ActorFolder, TrackCoefficients],
 ) -> None:
     folder, track = actor
-    studio, library = put_before_camera(folder, OURS)
+    opened = put_before_camera(folder, OURS)
+    studio, library = opened.studio, opened.library
     assert library is not None
-    np.testing.assert_allclose(studio.transforms[KEPT], library.transforms, atol=1e-9)
+    np.testing.assert_allclose(opened.transforms[KEPT], library.transforms, atol=1e-9)
     stored = np.load(folder.path("render") / "synthetic.npy")
-    drawn = studio.scene.synthetic(track.take(KEPT), studio.transforms[KEPT])
+    drawn = studio.scene.synthetic(track.take(KEPT), opened.transforms[KEPT])
     np.testing.assert_array_equal(drawn, stored)
 
 
 def test_sources_are_rows_of_the_library(actor: tuple[ActorFolder, TrackCoefficients]) -> None:
     folder, track = actor
-    _, library = put_before_camera(folder, OURS)
+    library = put_before_camera(folder, OURS).library
     assert library is not None
     sources = choose_sources(library, track)
     assert sources.shape == (FRAMES,)
@@ -116,7 +124,7 @@ def test_the_source_has_the_mouth_that_is_asked_for(
     actor: tuple[ActorFolder, TrackCoefficients],
 ) -> None:
     folder, track = actor
-    _, library = put_before_camera(folder, OURS)
+    library = put_before_camera(folder, OURS).library
     assert library is not None
     opened = track.expression[KEPT, 0]
     for wanted in (opened.min(), opened.max()):
@@ -130,20 +138,28 @@ def test_the_source_has_the_mouth_that_is_asked_for(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_studio_revoices(actor: tuple[ActorFolder, TrackCoefficients], name: str) -> None:
     folder, track = actor
-    studio, library = put_before_camera(folder, NETWORKS[name])
+    opened = put_before_camera(folder, NETWORKS[name])
+    studio, library = opened.studio, opened.library
     # what the network is shown alone is judged, not what is laid over its picture
     studio = replace(studio, config=replace(studio.config, detail=0.0))
     frames = np.array([3, 4, 5])
     shown = track.take(np.array([20, 21, 22]))
     sources = choose_sources(library, shown) if library else None
-    performance = Performance(frames, shown.expression, np.ones(3, np.float32), sources)
-    made = list(revoice([Frame(int(n)) for n in frames], performance, studio))
+    performance = Performance(
+        frames,
+        track.take(frames),
+        opened.transforms[frames],
+        shown.expression,
+        np.ones(3, np.float32),
+        sources,
+    )
+    made = [each.picture for each in revoice(behind(frames), performance, studio)]
     assert len(made) == 3
     for patch, alpha in made:
         assert np.isfinite(patch).all()
         assert alpha.max() > 0.8
     blind = replace(studio, config=replace(studio.config, filmed=False))
-    other = list(revoice([Frame(int(n)) for n in frames], performance, blind))
+    other = [each.picture for each in revoice(behind(frames), performance, blind)]
     changed = max(np.abs(a[0] - b[0])[a[1] > 0.9].max() for a, b in zip(made, other, strict=True))
     # pix2pix never sees the filmed mouth, nor does a network without texture
     assert (changed > 0.01) == (name == "carried")

@@ -239,7 +239,7 @@ def test_what_cannot_work_is_refused_before_any_work(
         redraw_video(clip, sound, out, config(), Wav2LipConfig())
     with pytest.raises(MissingAssetError, match="no Wav2Lip generator"):
         redraw_video(clip, sound, out, config(), with_weights(tmp_path / "none.pth"))
-    with pytest.raises(MediaError, match="container"):
+    with pytest.raises(MediaError, match="cannot be written as"):
         redraw_video(clip, sound, tmp_path / "out.avi", config(), settings)
     with pytest.raises(MediaError, match="work from"):
         redraw_video(clip, sound, clip, config(), settings)

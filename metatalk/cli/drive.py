@@ -1,0 +1,245 @@
+"""`metatalk drive`: an actor says a recording, or does what is done in another clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from metatalk.cli import terminal
+from metatalk.cli.app import app
+from metatalk.cli.options import (
+    ConfigFile,
+    Face,
+    Json,
+    Preset,
+    Rerun,
+    Safe,
+    Verbose,
+    Words,
+    is_stream,
+    names,
+    recording_or_word,
+    refuse_for_streams,
+    require_files,
+    require_something_to_say,
+    require_words_of,
+    settings,
+    with_face,
+    with_safe,
+    with_values,
+)
+from metatalk.errors import ConfigError, MissingAssetError
+
+
+def _option(panel: str, text: str, *flags: str, metavar: str | None = None) -> Any:
+    return typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel)
+
+
+_ACTING, _MOUTH = "Another performance in place of AUDIO's words", "The mouth"
+_FOOTAGE, _PARTS, _DELIVERY = "The footage behind it", "Only a part", "Delivery"
+
+
+@app.command()
+@terminal.answering_errors
+def drive(
+    actor: Annotated[Path, typer.Argument(help="The actor's folder.", metavar="DIR")],
+    audio: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What to say; with --expression-from, what is heard in place of CLIP's sound.",
+            metavar="[AUDIO]",
+            show_default=False,
+        ),
+    ] = None,
+    words: Words = None,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The video to write, or a folder of stills.", metavar="OUT"
+        ),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another clip of the actor to re-voice; else the footage.", metavar="CLIP"
+        ),
+    ] = None,
+    expression: Annotated[
+        Path | None,
+        typer.Option(
+            help="Edited curves that move the mouth in place of AUDIO's words.", metavar="FILE"
+        ),
+    ] = None,
+    phones: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TextGrid of AUDIO's phones: lips close when it says.", metavar="FILE.TextGrid"
+        ),
+    ] = None,
+    transcript: Annotated[
+        str | None,
+        typer.Option(
+            help="What AUDIO says, in English, or a file of it: lips close on time.",
+            metavar="TEXT|FILE",
+        ),
+    ] = None,
+    expression_from: Annotated[
+        Path | None,
+        _option(_ACTING, "A clip whose mouth the actor's follows.", metavar="CLIP"),
+    ] = None,
+    other_person: Annotated[
+        bool,
+        _option(_ACTING, "It shows somebody else: fit the actor's range to theirs.",
+                "--other-person"),
+    ] = False,
+    performer_face: Annotated[
+        int | None,
+        typer.Option(
+            help="Which face of it, where there are several.", metavar="N", min=0,
+            rich_help_panel=_ACTING,
+        ),
+    ] = None,
+    amplitude: Annotated[
+        float | None, _option(_MOUTH, "How far it moves: 1 as predicted.", metavar="SHARE")
+    ] = None,
+    smoothing: Annotated[
+        float | None, _option(_MOUTH, "Calm it by a filter so long.", metavar="SECONDS")
+    ] = None,
+    consonants: Annotated[
+        float | None, _option(_MOUTH, "Raise its quick movements: 0 not, 1 twofold.",
+                              metavar="SHARE")
+    ] = None,
+    retime: Annotated[
+        Literal["off", "loop", "speech", "pose"] | None,
+        _option(_FOOTAGE, "Which frame stands behind which: in order, to and fro, still in "
+                "pauses, or whose own mouth fits."),
+    ] = None,
+    head_still: Annotated[
+        float | None,
+        _option(_FOOTAGE, "With --retime speech: how much a still head in pauses counts.",
+                metavar="WEIGHT"),
+    ] = None,
+    blinks: Annotated[
+        Literal["keep", "replace", "remove"] | None,
+        _option(_FOOTAGE, "Blinks as filmed, or where this recording pauses, or none."),
+    ] = None,
+    length: Annotated[
+        Literal["audio", "video"] | None, _option(_FOOTAGE, "Which one ends the result.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        _option(_FOOTAGE, "A picture of the path through the footage.", metavar="FILE.png"),
+    ] = None,
+    segments: Annotated[
+        str | None,
+        _option(_PARTS, "New mouths there only: 0:01:02.10-0:01:05,..., time codes, or an .srt.",
+                metavar="TIMES|FILE.srt"),
+    ] = None,
+    changed_from: Annotated[
+        Path | None,
+        _option(_PARTS, "New mouths only where AUDIO sounds different from this recording.",
+                metavar="ORIGINAL.wav"),
+    ] = None,
+    preview: Annotated[
+        str | None, _option(_PARTS, "Three seconds from here on, to look at.", metavar="TIME")
+    ] = None,
+    form: Annotated[
+        str | None,
+        _option(_DELIVERY, "h264, h265, prores422hq, prores4444, dnxhr_hq, dnxhr_hqx, dnxhr_444; "
+                "png, tiff or exr for stills.", "--format", metavar="NAME"),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        _option(_DELIVERY, "8 or 10, of h264 and h265; else as the footage.", metavar="N"),
+    ] = None,
+    patch: Annotated[
+        Path | None,
+        _option(_DELIVERY, "Write the new mouth alone, too, with alpha: a .mov, or a folder.",
+                metavar="PATH"),
+    ] = None,
+    markers: Annotated[
+        list[Path] | None,
+        _option(_DELIVERY, "Mark the places to review: .edl, .fcpxml, .otio, .csv; may be "
+                "repeated.", metavar="FILE"),
+    ] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    rerun: Rerun = None,
+    face: Face = None,
+    safe: Safe = False,
+    verbose: Verbose = 0,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Make the actor in DIR say AUDIO (- or a pipe: live), or do what is done in another clip."""
+    terminal.set_up_logging(verbose)
+    audio, words = recording_or_word(audio, words)
+    # Which face it was in the training clip says nothing about another clip.
+    given = with_values(
+        {
+            "drive.length": length,
+            "drive.retime": retime,
+            "drive.retiming.still": head_still,
+            "drive.eyes.blinks": blinks,
+            "drive.mouth.amplitude": amplitude,
+            "drive.mouth.smoothing_s": smoothing,
+            "drive.mouth.consonants": consonants,
+            "drive.delivery.format": form,
+            "drive.delivery.bits": bits,
+        }
+    )
+    if is_stream(audio):
+        from metatalk.cli.live import live
+
+        refuse_for_streams(
+            expression=expression, expression_from=expression_from, length=length, phones=phones,
+            transcript=transcript, other_person=other_person or None,
+            performer_face=performer_face, retime=retime, head_still=head_still, blinks=blinks,
+            amplitude=amplitude, smoothing=smoothing, consonants=consonants, plot=plot,
+            segments=segments, changed_from=changed_from, preview=preview, format=form,
+            bits=bits, patch=patch, markers=markers or None,
+        )  # fmt: skip
+        live(
+            actor, str(audio), words, output=str(output), target=target, preset=preset,
+            config=config, rerun=rerun, face=face, safe=safe, verbose=verbose, as_json=as_json,
+        )  # fmt: skip
+        return
+    require_something_to_say(audio, expression_from, other_person, performer_face)
+    require_words_of(expression_from, phones, transcript)
+    named = (audio, target, expression, expression_from, phones, changed_from)
+    require_files(*(path for path in named if path))
+    if not actor.is_dir():
+        raise MissingAssetError(
+            f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
+        )
+    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *given]
+    chosen = settings(preset, config, more, actor)
+    if head_still is not None and chosen.drive.retime != "speech":
+        raise ConfigError("--head-still is a weight of --retime speech", "add --retime speech")
+    with terminal.stdout_kept_clean(as_json):
+        from metatalk.stages.drive import drive_actor
+        from metatalk.stages.drive_order import DriveOrder
+        from metatalk.stages.performer import Performer
+        from metatalk.stages.script import Script, read_transcript
+
+        order = DriveOrder(
+            actor,
+            output,
+            audio,
+            target,
+            expression,
+            Performer(expression_from, other_person, performer_face) if expression_from else None,
+            Script(phones, read_transcript(transcript) if transcript else None),
+            segments,
+            changed_from,
+            preview,
+            patch,
+            tuple(markers or ()),
+            plot,
+        )
+        metrics = drive_actor(
+            order=order, config=chosen, rerun=names(rerun), progress_factory=terminal.bars()
+        )
+    terminal.show_values(metrics, as_json)

@@ -1,0 +1,26 @@
+"""Settings of how what lies below the chin follows a new jaw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metatalk.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class JawConfig:
+    """The filmed neck and beard, drawn along by the jaw line; lengths are shares of the crop."""
+
+    strength: float = 1.0  # how far they follow; 0: the network draws them, and nothing moves
+    hold: float = 0.03  # so far below the jaw line all moves as the line does: a beard's depth
+    reach: float = 0.1  # beyond that the movement fades, over this length or more
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ConfigError(f"drive.jaw.strength is {self.strength}", "give 0 to 1")
+        if not 0 <= self.hold <= 0.5:
+            raise ConfigError(f"drive.jaw.hold is {self.hold}", "give 0 to 0.5 of the crop's side")
+        if not 0.02 <= self.reach <= 0.5:
+            raise ConfigError(
+                f"drive.jaw.reach is {self.reach}", "give 0.02 to 0.5 of the crop's side"
+            )

@@ -1,0 +1,255 @@
+"""Footage frames whose own mouth is near the wanted one, put together so that nobody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from metatalk.compose.retiming.by_speech import (
+    Source,
+    frame_costs,
+    half_steps,
+    hear_parts,
+    plan_by_speech,
+    step_costs,
+)
+from metatalk.compose.retiming.config import RetimingConfig
+from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.retiming.walk import find_walk, no_jumps
+from metatalk.landmarks.shots import make_thumbnail
+from metatalk.media.picture import Picture
+from metatalk.morphable.model import MorphableModel
+from metatalk.shapes import check_shape
+
+# What one just sees across a morph of a few frames
+_PLACE = 0.04  # face widths
+_UPPER = 0.3  # units of brows, eyes and gaze, together
+_LIDS = 0.5  # share of a blink
+_SCENE = 8.0  # grey levels of a thumbnail, root mean square
+_SCENE_SIDE = 16  # pixels of a thumbnail
+_TREE_AXES = 16  # a search tree is no use in more dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class Mouths:
+    """Wanted and filmed mouths in the same terms; Euclidean distances are told."""
+
+    wanted: np.ndarray  # (N, M)
+    filmed: np.ndarray  # (T, M)
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("wanted", self.wanted, "N M")
+        check_shape("filmed", self.filmed, "T M", M=sizes["M"])
+
+
+def plan_by_pose(
+    clock: FramePlan,
+    speaking: np.ndarray,
+    source: Source,
+    mouths: Mouths,
+    looks: np.ndarray,
+    config: RetimingConfig,
+    avoid: np.ndarray | None = None,
+    start: int | None = None,
+) -> FramePlan:
+    """Choose footage frames by the mouth that they show, and by what is heard.
+
+    The footage runs forwards or backwards and jumps, within one shot, to where it looks alike.
+    A jump is spread over a few frames that are morphed from the one strand to the other.
+
+    Args:
+        clock: N frames and when they are shown; which ones it shows does not matter.
+        speaking: (N,) bool: somebody is heard.
+        source: the footage.
+        mouths: N wanted ones, T filmed ones.
+        looks: (T, F) all else in the pictures; at a distance of 1 one sees a jump.
+        config: what it all costs.
+        avoid: (T,) what showing a frame costs besides.
+        start: footage frame of the result's first; None: any.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ShapeError: an array has another length than it should have.
+
+    Source: Song, Wu, Qian, He & Loy 2020, section 3.4. Departs: mouths are compared on the mesh;
+        jumps are free to go anywhere but cost what one sees of them.
+    """
+    check_shape("speaking", speaking, "N", N=len(clock))
+    check_shape("looks", looks, "T F", T=len(source))
+    check_shape("wanted", mouths.wanted, "N M", N=len(clock))
+    check_shape("filmed", mouths.filmed, "T M", T=len(source))
+    if (source.shots[:, 1] - source.shots[:, 0]).max() < 2:
+        return plan_by_speech(clock, speaking, source, config, avoid, start)
+    table = frame_costs(source, config, avoid)
+    heard = hear_parts(speaking, clock.seconds(), config)
+    filmed, wanted = mouths.filmed, mouths.wanted
+    spread = 2 * float(filmed[source.is_trusted].var(0).sum()) if source.is_trusted.any() else 0.0
+    weight = config.mouth / max(spread, 1e-12)
+
+    def node(first: int, end: int) -> np.ndarray:
+        part = wanted[first:end]
+        apart = (part**2).sum(1)[:, None] - 2 * part @ filmed.T + (filmed**2).sum(1)
+        return np.asarray(table[heard[first:end]] + weight * np.maximum(apart, 0.0))
+
+    run = max(round(config.run_s * source.rate), config.bridge)
+    steps = step_costs(source, config, find_jumps(looks, source.shots, run, config))
+    frames, _ = find_walk(len(clock), node, steps, run, start)
+    towards, share = bridge_jumps(frames, source.shots, config.bridge)
+    return replace(clock, frames=frames, towards=towards, share=share)
+
+
+def mouth_features(model: MorphableModel, expression: np.ndarray) -> np.ndarray:
+    """Bring expressions into terms whose distances are those of the lower face's skin.
+
+    Args:
+        model: the face model.
+        expression: (N, E).
+
+    Returns:
+        (N, M) millimetres: Euclidean distances are the root mean square of the way that the
+        vertices of the lower face go, moved by what speech drives.
+
+    Raises:
+        ShapeError: the expressions are not the model's.
+    """
+    check_shape("expression", expression, "N E", E=len(model.expression_names))
+    lower = model.lower_units
+    places = model.expression_basis[lower][:, model.regions["lower_face"]].double().flatten(1)
+    gram = (places @ places.T / max(places.shape[1] / 3, 1.0)).numpy()
+    values, vectors = np.linalg.eigh(gram)
+    return np.asarray(expression[:, lower.numpy()] @ (vectors * np.sqrt(values.clip(0))))
+
+
+def find_looks(
+    places: np.ndarray, blink: np.ndarray, upper: np.ndarray, scene: np.ndarray | None = None
+) -> np.ndarray:
+    """Put together what makes a jump between two frames visible.
+
+    Args:
+        places: (T, P) x and y of points of the head, face widths.
+        blink: (T,) how far the eyes are shut, 0 to 1.
+        upper: (T, U) units of the upper face.
+        scene: (T, S) thumbnails, see `watch_scene`.
+
+    Returns:
+        (T, F) features; frames at a distance below 1 look alike.
+    """
+    parts = [places / (_PLACE * np.sqrt(places.shape[1] / 2)), blink[:, None] / _LIDS]
+    parts += [upper / _UPPER]
+    if scene is not None:
+        parts += [scene / (_SCENE * np.sqrt(scene.shape[1]))]
+    # Frames without a face have no numbers that mean anything; the walk keeps away from them.
+    return np.nan_to_num(np.concatenate(parts, axis=1), posinf=1e6, neginf=-1e6)
+
+
+def watch_scene(pictures: Iterable[Picture]) -> np.ndarray:
+    """Shrink every picture to what shows hands, shoulders and background.
+
+    Args:
+        pictures: T of them.
+
+    Returns:
+        (T, S) uint8 grey levels.
+    """
+    side = (_SCENE_SIDE, _SCENE_SIDE)
+    small = [
+        cv2.resize(make_thumbnail(picture.rgb()), side, interpolation=cv2.INTER_AREA).ravel()
+        for picture in pictures
+    ]
+    return np.stack(small)
+
+
+def find_jumps(
+    looks: np.ndarray, shots: np.ndarray, apart: int, config: RetimingConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find for every frame those of its shot that it may stand in for.
+
+    Args:
+        looks: (T, F).
+        shots: (K, 2) first frame and one past the last.
+        apart: frames that are as near as this in time are no jump but another speed.
+        config: how many, and what they cost.
+
+    Returns:
+        (T, J) int64 frames, -1 for none, and (T, J) what each jump costs.
+    """
+    count, wanted = len(looks), config.candidates
+    if wanted == 0:
+        return no_jumps(count)
+    sources, costs = np.full((count, wanted), -1, np.int64), np.zeros((count, wanted))
+    reduced = _main_axes(looks, _TREE_AXES)
+    for first, end in shots.tolist():
+        asked = min(wanted + 2 * apart + 1, end - first)
+        _, found = cKDTree(reduced[first:end]).query(reduced[first:end], k=range(1, asked + 1))
+        far = np.abs(found - np.arange(end - first)[:, None]) > apart
+        order = np.argsort(~far, axis=1, kind="stable")[:, :wanted]  # those far away, nearest first
+        chosen, is_far = (np.take_along_axis(values, order, axis=1) for values in (found, far))
+        for column, (source, kept) in enumerate(zip(chosen.T, is_far.T, strict=True)):
+            apart_by = np.square(looks[first:end] - looks[first + source]).sum(1)
+            sources[first:end, column] = np.where(kept, first + source, -1)
+            costs[first:end, column] = config.jump + config.picture * apart_by
+    return sources, costs
+
+
+def _main_axes(looks: np.ndarray, most: int) -> np.ndarray:
+    """(T, at most `most`) the features turned so that these columns hold most of what differs."""
+    centred = looks - looks.mean(0)
+    if centred.shape[1] <= most:
+        return centred
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    turned: np.ndarray = centred @ axes[:, -most:]
+    return turned
+
+
+def bridge_jumps(
+    frames: np.ndarray, shots: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spread jumps over frames that are morphed from the strand before to the strand after.
+
+    Both strands go on in their direction under the morph, as far as their shot does.
+
+    Args:
+        frames: (N,) footage frames; neighbours that differ by more than one are a jump.
+        shots: (K, 2) first frame and one past the last.
+        width: frames that are morphed.
+
+    Returns:
+        (N,) footage frames to go towards and (N,) float32 shares of the way, half at most.
+    """
+    towards, share = half_steps(frames)
+    steps = np.diff(frames)
+    for landing in (np.flatnonzero(np.abs(steps) > 1) + 1).tolist():
+        left, landed = int(frames[landing - 1]), int(frames[landing])
+        way_before = _way(steps[: landing - 1][::-1])
+        way_after = _way(steps[landing:])
+        middle = (width + 1) // 2
+        for number in range(width):
+            n, part = landing - middle + number, (number + 1) / (width + 1)
+            if not 0 <= n < len(frames):
+                continue
+            eased = part * part * (3 - 2 * part)  # neither strand sets off with a jerk
+            if n < landing:
+                other, wanted = landed - way_after * (landing - n), eased
+                home = landed
+            else:
+                other, wanted = left + way_before * (n - landing + 1), 1 - eased
+                home = left
+            first, end = shots[np.searchsorted(shots[:, 1], home, side="right")]
+            towards[n], share[n] = np.clip(other, first, end - 1), wanted
+    return towards, share
+
+
+def _way(steps: np.ndarray) -> int:
+    """Direction of the first step that is one; forwards where none is."""
+    for step in steps.tolist():
+        if abs(step) == 1:
+            return int(step)
+        if step != 0:
+            break
+    return 1

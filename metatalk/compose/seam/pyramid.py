@@ -1,0 +1,134 @@
+"""Two pictures mixed band by band: what is coarse over a wide rim, what is fine over a narrow one.
+
+A mix of two fine textures is neither: it is pale where they differ and shows every edge twice.
+A narrow mix of two brightnesses is a line. So each band gets a rim as wide as what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numba import njit
+
+from metatalk.shapes import check_shape
+
+# Where alpha rises, in widths of the feather from the mask's edge: the generated picture is
+# poorest at the very edge, and the finest band is mixed by alpha alone.
+FINE_RIM = (0.5, 1.0)
+_LEAST_PX = 4  # side of the smallest picture of a pyramid
+
+
+def rim_alpha(depth: np.ndarray) -> np.ndarray:
+    """Rise from 0 near the mask's edge to 1, narrowly.
+
+    Args:
+        depth: (h, w) float32 distance from outside the mask, in widths of the feather.
+
+    Returns:
+        (h, w) float32 in [0, 1].
+    """
+    check_shape("depth", depth, "h w")
+    alpha = np.empty(depth.shape, np.float32)
+    _fill_rise(depth, np.float32(FINE_RIM[0]), np.float32(FINE_RIM[1]), alpha)
+    return alpha
+
+
+def count_levels(levels: int, scale: float, height: int, width: int) -> int:
+    """Add levels where the face is filmed larger, drop some where it is smaller.
+
+    So the coarsest band is as coarse a part of the face everywhere.
+
+    Args:
+        levels: wanted where a pixel of the picture is one of a crop of 256.
+        scale: pixels of the picture to one of such a crop.
+        height: of the picture, px.
+        width: of the picture, px.
+
+    Returns:
+        Levels, at least 1.
+
+    >>> count_levels(4, 1.2, 200, 300), count_levels(4, 4.0, 800, 1000), count_levels(4, 1.0, 9, 9)
+    (4, 6, 2)
+    """
+    wanted = levels + round(math.log2(scale))
+    possible = 1 + int(math.log2(max(min(height, width) / _LEAST_PX, 1.0)))
+    return max(1, min(wanted, possible))
+
+
+def blend_bands(
+    filmed: np.ndarray, picture: np.ndarray, depth: np.ndarray, levels: int, reach: float
+) -> np.ndarray:
+    """Let a picture's coarse bands become the footage's towards the mask's edge.
+
+    The difference of the two is parted into a Laplacian pyramid, and each band of it fades out
+    towards the edge over its own width. The finest does not: `rim_alpha` mixes that when the
+    result is laid over the footage, and nothing is divided by it.
+
+    Args:
+        filmed: (h, w, 3) float32, the footage in [0, 1].
+        picture: (h, w, 3) float32, what is to be laid over it.
+        depth: (h, w) float32 distance from outside the mask, in widths of the feather.
+        levels: of the pyramid; 1 leaves the picture as it is.
+        reach: depth at which the coarsest band is the picture's own.
+
+    Returns:
+        (h, w, 3) float32; the picture itself where the depth exceeds `reach` by a few pixels.
+
+    Raises:
+        ShapeError: an argument is not shaped as documented.
+
+    Source: Burt & Adelson 1983, sections 2 and 3, on the difference of the two pictures.
+    Departs: weights come from the depth at each level, not from one blurred mask.
+    """
+    size = check_shape("filmed", filmed, "h w 3")
+    check_shape("picture", picture, "h w 3", **size)
+    check_shape("depth", depth, "h w", **size)
+    if levels < 2:
+        return picture
+    bands, depths = [cv2.subtract(picture, filmed)], [depth]
+    for _ in range(levels - 1):
+        bands.append(cv2.pyrDown(bands[-1]))
+        depths.append(cv2.resize(depths[-1], bands[-1].shape[1::-1], interpolation=cv2.INTER_AREA))
+    change = np.zeros_like(bands[-1])
+    for level in range(levels - 1, 0, -1):
+        above = change if level == levels - 1 else cv2.pyrUp(change, dstsize=_size(bands[level]))
+        change = np.empty_like(bands[level])
+        coarser = (
+            np.zeros_like(bands[level])
+            if level == levels - 1
+            else cv2.pyrUp(bands[level + 1], dstsize=_size(bands[level]))
+        )
+        width = FINE_RIM[1] + (reach - FINE_RIM[1]) * level / (levels - 1)
+        _fade_band(bands[level], coarser, above, depths[level], np.float32(width), change)
+    return cv2.add(picture, cv2.pyrUp(change, dstsize=_size(picture)))
+
+
+def _size(picture: np.ndarray) -> tuple[int, int]:
+    return picture.shape[1], picture.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _rise(value: Any) -> Any:
+    share = min(max(value, np.float32(0)), np.float32(1))
+    return share * share * (np.float32(3) - np.float32(2) * share)
+
+
+@njit(cache=True, nogil=True)
+def _fill_rise(depth: Any, low: Any, high: Any, out: Any) -> None:
+    for row in range(depth.shape[0]):
+        for column in range(depth.shape[1]):
+            out[row, column] = _rise((depth[row, column] - low) / (high - low))
+
+
+@njit(cache=True, nogil=True)
+def _fade_band(band: Any, coarser: Any, above: Any, depth: Any, width: Any, out: Any) -> None:
+    """What a level's fading changes, added to what the coarser levels' has changed."""
+    for row in range(depth.shape[0]):
+        for column in range(depth.shape[1]):
+            lost = _rise(depth[row, column] / width) - np.float32(1)
+            for channel in range(3):
+                own = band[row, column, channel] - coarser[row, column, channel]
+                out[row, column, channel] = above[row, column, channel] + lost * own

@@ -1,0 +1,105 @@
+"""Which parts of a result get a new mouth, and which part is made at all."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.segments import SegmentRamps, segment_ramps
+from metatalk.config import Config
+from metatalk.errors import ConfigError
+from metatalk.interchange.ranges import TimeRange, as_array, clock_word, read_moment
+from metatalk.interchange.timecode import count_frames
+from metatalk.media.probe import probe_video
+from metatalk.stages.drive_order import PREVIEW_S, DriveOrder
+from metatalk.stages.footage import Footage
+from metatalk.stages.segments import changed_segments, named_segments
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The parts of a result that are new."""
+
+    ranges: list[TimeRange]
+    ramps: SegmentRamps
+
+
+def choose_segments(
+    order: DriveOrder, footage: Footage, plan: FramePlan, config: Config
+) -> Segments | None:
+    """Find the parts that get a new mouth.
+
+    Args:
+        order: `segments`, `changed_from` and the recording.
+        footage: the film.
+        plan: of the result.
+        config: `drive.segments`, `drive.retime`.
+
+    Returns:
+        The parts; None where all of the film is re-voiced.
+
+    Raises:
+        ConfigError: parts that cannot be read, or of a film that is re-timed; nothing is new.
+        MediaError: a file that cannot be read.
+    """
+    if not order.is_partial:
+        return None
+    if config.drive.retime in ("speech", "pose"):
+        raise ConfigError(
+            f"drive.retime={config.drive.retime} shows other frames than the film does, and only "
+            "parts of the film are to change",
+            "leave --retime out, or --segments and --changed-from",
+        )
+    seconds, rate = plan.seconds(), footage.index.rate
+    duration_s = float(seconds[-1] + 1 / rate)
+    if order.segments is not None:
+        timecode = probe_video(footage.clip).timecode
+        ranges = named_segments(order.segments, rate, timecode, duration_s)
+    else:
+        assert order.changed_from is not None
+        assert order.audio is not None  # which an order has to compare with
+        margin_s = config.drive.segments.margin_s
+        ranges = changed_segments(order.changed_from, order.audio, duration_s, margin_s)
+    ramps = segment_ramps(seconds, as_array(ranges), config.drive.segments, _cuts(footage, plan))
+    for part in ranges:
+        LOG.info("new from %s to %s", clock_word(part.first_s), clock_word(part.end_s))
+    return Segments(ranges, ramps)
+
+
+def preview_frames(preview: str, footage: Footage, plan: FramePlan) -> tuple[int, int]:
+    """Find the frames of a preview.
+
+    Args:
+        preview: when it begins.
+        footage: the film, by whose time code it may be named.
+        plan: of the whole result.
+
+    Returns:
+        The first frame of the result, and one past the last.
+
+    Raises:
+        ConfigError: no time, or one outside the result.
+    """
+    rate = footage.index.rate
+    start_s = read_moment(preview, count_frames(rate, probe_video(footage.clip).timecode))
+    seconds = plan.seconds()
+    end_s = float(seconds[-1] + 1 / rate)
+    if not 0 <= start_s < end_s:
+        raise ConfigError(
+            f"a preview from {preview}, and the result lasts {clock_word(end_s)}",
+            "give a moment within it, such as --preview 0:01",
+        )
+    first = max(int(np.searchsorted(seconds, start_s + 1e-6, side="right")) - 1, 0)
+    end = int(np.searchsorted(seconds, seconds[first] + PREVIEW_S - 1e-6))
+    return first, max(end, first + 1)
+
+
+def _cuts(footage: Footage, plan: FramePlan) -> np.ndarray:
+    """(K,) frames of the result that show another shot than the frame before."""
+    shot = np.searchsorted(footage.landmarks.shots[:, 0], plan.frames, side="right")
+    return np.flatnonzero(np.diff(shot)) + 1

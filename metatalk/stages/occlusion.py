@@ -1,0 +1,233 @@
+"""Occlusion: what of a clip's face is hidden, frame by frame, measured once for all drives."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from metatalk.compose.fallback.face_watch import FaceWatch
+from metatalk.compose.fallback.occlusion import (
+    BATCH,
+    MOST_FRAMES,
+    Hidden,
+    learn_usual,
+    measure_strangeness,
+)
+from metatalk.compose.fallback.surface_grid import (
+    SurfaceGrid,
+    build_grid,
+    facing,
+    place_cells,
+    place_painted,
+)
+from metatalk.config import Config
+from metatalk.errors import BusyActorError, ShapeError, StaleArtefactError
+from metatalk.fitting.config import FitConfig
+from metatalk.landmarks.config import LandmarksConfig
+from metatalk.landmarks.hands import HandFinder
+from metatalk.media.video import read_pictures
+from metatalk.morphable.camera import Camera
+from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
+from metatalk.stages.artefacts import load_landmarks
+from metatalk.stages.face_model import face_model_card, open_face_model
+from metatalk.stages.footage import Footage
+from metatalk.stages.stage import (
+    Progress,
+    ProgressFactory,
+    Stage,
+    run_stages,
+    silent_progress,
+)
+from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.digest import digest_file
+from metatalk.workspace.manifest import Metrics
+from metatalk.workspace.output import TARGETS
+
+LOG = logging.getLogger(__name__)
+FILE = "hidden.npz"
+REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
+PATIENCE_S, POLL_S = 120.0, 0.2  # another drive of the same clip may be measuring it
+INSIDE, UNDER_HAND = 1, 2  # bits of what is noted of a cell
+
+
+def compute(
+    inputs: Mapping[str, Path],
+    config: FitConfig,
+    out: Path,
+    progress: Progress,
+    *,
+    landmarks: LandmarksConfig,
+) -> Metrics:
+    """Look at every frame once, then compare each with what is usual in the clip.
+
+    What the cells show lies in a scratch file meanwhile: memory does not grow with the clip.
+    """
+    person, track, camera = load_coefficients(inputs["fit"] / "coefficients.npz")
+    shots = load_landmarks(inputs["landmarks"] / "landmarks.npz").shots
+    grid = build_grid(open_face_model(config.face_model, landmarks), person)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        shape = (len(track), len(grid))
+        colours = np.lib.format.open_memmap(
+            Path(scratch) / "colours.npy", "w+", np.uint8, (*shape, 3)
+        )
+        notes = np.lib.format.open_memmap(Path(scratch) / "notes.npy", "w+", np.uint8, shape)
+        shares, edges = np.zeros(len(track), np.float32), np.zeros((len(track), 8), np.float32)
+        seen = _watch(
+            inputs["clip"], grid, track, camera, shots, (colours, notes, shares, edges), progress
+        )
+        hidden = _compare(grid, track, seen, colours, notes, shares, edges)
+    np.savez(out / FILE, **vars(hidden))
+    return {
+        "hand_frames": int((hidden.hand_share > 0).sum()),
+        "most_covered": float(hidden.strange_blob.max(initial=0.0)),
+    }
+
+
+def _watch(
+    clip: Path,
+    grid: SurfaceGrid,
+    track: TrackCoefficients,
+    camera: Camera,
+    shots: np.ndarray,
+    written: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    progress: Progress,
+) -> np.ndarray:
+    """Fill the arrays of T frames; (T,) bool: those that were looked at."""
+    colours, notes, shares, edges = written
+    starts, seen = set(shots[:, 0].tolist()), np.zeros(len(track), bool)
+    watch, has_face = FaceWatch(HandFinder()), track.has_face.numpy()
+    for picture in read_pictures(clip):
+        frame = picture.index
+        if frame >= len(track):
+            break
+        if frame in starts:
+            watch.reset()
+        if has_face[frame]:
+            one = track.take(np.array([frame]))
+            places = place_cells(grid, one, camera)[0], place_painted(grid, one, camera)[0]
+            glimpse = watch.look(picture, *places)
+            colours[frame], shares[frame] = glimpse.colours, glimpse.hand_share
+            notes[frame] = INSIDE * glimpse.inside + UNDER_HAND * glimpse.under_hand
+            edges[frame], seen[frame] = glimpse.edges, True
+        progress(frame + 1, len(track))
+    return seen
+
+
+def _compare(
+    grid: SurfaceGrid,
+    track: TrackCoefficients,
+    seen: np.ndarray,
+    colours: np.ndarray,
+    notes: np.ndarray,
+    shares: np.ndarray,
+    edges: np.ndarray,
+) -> Hidden:
+    trusted = np.flatnonzero(seen & track.is_trusted.numpy())
+    frames = trusted if len(trusted) else np.flatnonzero(seen)
+    if not len(frames):
+        nothing = np.zeros(len(track), np.float32)
+        return Hidden(nothing, nothing, nothing, nothing, nothing, edges, seen)
+    some = frames[np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).astype(int))]
+    inside = notes[some] & INSIDE > 0
+    usual = learn_usual(colours[some], facing(grid, track.take(some)), inside, grid)
+    found = measure_strangeness(_batches(grid, track, colours, notes), grid, usual)
+    return Hidden(shares, found.hand_away, found.share, found.blob, found.seen, edges, seen)
+
+
+def _batches(
+    grid: SurfaceGrid, track: TrackCoefficients, colours: np.ndarray, notes: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Colours, normals, what is inside the frame and what lies under a hand, some frames each."""
+    for first in range(0, len(track), BATCH):
+        rows = slice(first, min(first + BATCH, len(track)))
+        normals = facing(grid, track.take(np.arange(rows.start, rows.stop)))
+        noted = notes[rows]
+        yield colours[rows], normals, noted & INSIDE > 0, noted & UNDER_HAND > 0
+
+
+OCCLUSION = Stage(
+    "occlusion",
+    reads=("clip", "landmarks", "fit", "face_model"),
+    revision=1,
+    compute=compute,
+    section="fit",
+    also=("landmarks",),
+)
+
+
+def open_hidden(
+    folder: ActorFolder,
+    footage: Footage,
+    config: Config,
+    rerun: frozenset[str] = frozenset(),
+    progress_factory: ProgressFactory = silent_progress,
+) -> Hidden:
+    """Measure what hides the face in a clip that was taken apart, or find it measured already.
+
+    The artefact lies with the clip's others, and the training clip's beside those of other
+    clips: an actor's own stages neither read it nor go stale by it.
+
+    Args:
+        folder: the actor.
+        footage: the clip, the training clip or another; see `open_footage`.
+        config: the actor's settings.
+        rerun: names of stages to compute again; with the clip's others this one comes anew, too.
+        progress_factory: who is told how far it is.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
+    """
+    root = folder.root / TARGETS / digest_file(footage.clip)[-16:]
+    apart = ActorFolder(footage.root)
+    sources = {name: apart.require(name) for name in ("landmarks", "fit")}
+    sources["clip"] = footage.clip
+    sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
+    again = frozenset({OCCLUSION.name}) if rerun & REMADE_WITH else frozenset()
+    run_when_free([OCCLUSION], root, sources, config, again, progress_factory)
+    return load_hidden(ActorFolder(root).path(OCCLUSION.name) / FILE)
+
+
+def run_when_free(
+    stages: Sequence[Stage],
+    root: Path,
+    sources: Mapping[str, Path],
+    config: Config,
+    rerun: frozenset[str],
+    progress_factory: ProgressFactory,
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Run stages as soon as no other drive of the same clip does: it does what is wanted here."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            run_stages(stages, root, sources, config, rerun, progress_factory)
+            return
+        except BusyActorError:
+            if time.monotonic() > until:
+                raise
+            LOG.debug("%s: waiting for another process", root)
+            time.sleep(POLL_S)
+
+
+def load_hidden(path: Path) -> Hidden:
+    """Read what the stage wrote.
+
+    Raises:
+        StaleArtefactError: the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Hidden(**{name: stored[name] for name in stored.files})
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, ShapeError) as error:
+        raise StaleArtefactError(
+            f"{path} cannot be read: {error}", f"make it anew: --rerun {OCCLUSION.name}"
+        ) from error

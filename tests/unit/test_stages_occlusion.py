@@ -1,0 +1,173 @@
+"""The occlusion artefact: made once for a clip, beside the actor's stages and not one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mouth_folders import fill_actor
+from mouth_toys import mouth_model
+
+from metatalk.config import Config
+from metatalk.errors import BusyActorError, StaleArtefactError
+from metatalk.landmarks.hands import Hand, HandFinder
+from metatalk.media.video import read_pictures
+from metatalk.morphable.coefficients import TrackCoefficients
+from metatalk.stages import occlusion
+from metatalk.stages.footage import Footage, read_footage
+from metatalk.stages.occlusion import OCCLUSION, load_hidden, open_hidden, run_when_free
+from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.footage import remember_footage
+
+FRAMES, COVERED = 30, range(12, 18)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A textured frame; a black box lies over its middle in some."""
+
+    index: int
+    width: int = 320
+    height: int = 240
+
+    def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        noise = np.random.default_rng(0).uniform(90, 160, (self.height, self.width, 3))
+        picture = (noise + 3 * np.sin(self.index)).astype(np.uint8)
+        if self.index in COVERED:
+            picture[110:160, 130:190] = 5
+        left, top, right, bottom = box or (0, 0, self.width, self.height)
+        return picture[top:bottom, left:right]
+
+
+class NoHands(HandFinder):
+    """Looks for nothing."""
+
+    def find(self, picture: np.ndarray) -> list[Hand]:
+        return []
+
+
+@pytest.fixture
+def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder, Footage]:
+    """A toy actor, and its training clip taken apart."""
+    fill_actor(tmp_path / "actor", 32, FRAMES)
+    clip, card = tmp_path / "clip.mp4", tmp_path / "model.json"
+    clip.write_bytes(b"film")
+    card.write_text("{}")
+    remember_footage(tmp_path / "actor", clip)
+    monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
+    monkeypatch.setattr(occlusion, "face_model_card", lambda *_: card)
+    monkeypatch.setattr(occlusion, "read_pictures", lambda _: map(Frame, range(FRAMES)))
+    monkeypatch.setattr(occlusion, "HandFinder", NoHands)
+    folder = ActorFolder(tmp_path / "actor")
+    return folder, read_footage(folder.root, clip)
+
+
+def test_a_covering_is_in_the_artefact(actor: tuple[ActorFolder, Footage]) -> None:
+    hidden = open_hidden(*actor, Config())
+    covered = hidden.strange_blob > 0.05
+    assert covered.nonzero()[0].tolist() == list(COVERED)
+    assert hidden.looked.all()
+    assert (hidden.hand_share == 0).all()
+
+
+def test_it_is_made_once_and_again_when_asked(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_hidden(*actor, Config())
+    looks = []
+    monkeypatch.setattr(
+        occlusion, "read_pictures", lambda _: looks.append(1) or map(Frame, range(FRAMES))
+    )
+    again = open_hidden(*actor, Config())
+    assert not looks
+    np.testing.assert_array_equal(first.strange_blob, again.strange_blob)
+    open_hidden(*actor, Config(), frozenset({"occlusion"}))
+    assert len(looks) == 1
+    open_hidden(*actor, Config(), frozenset({"train_a2e"}))
+    assert len(looks) == 1
+
+
+def test_the_actor_s_own_stages_stay_as_they_are(actor: tuple[ActorFolder, Footage]) -> None:
+    folder, footage = actor
+    before = {path: path.stat().st_mtime_ns for path in folder.root.rglob("*") if path.is_file()}
+    with folder.lock(shared=True):  # as a drive holds it
+        open_hidden(folder, footage, Config())
+    after = {path: path.stat().st_mtime_ns for path in folder.root.rglob("*") if path.is_file()}
+    assert before.items() <= after.items()
+    made = {path.relative_to(folder.root).parts[0] for path in after.keys() - before.keys()}
+    assert made == {"targets", ".lock"} - {path.name for path in before}
+    assert not list(folder.root.rglob("colours.npy"))
+
+
+def test_another_fit_makes_it_stale(actor: tuple[ActorFolder, Footage]) -> None:
+    folder, footage = actor
+    open_hidden(folder, footage, Config())
+    fill_actor(folder.root, 32, FRAMES + 2)
+    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+        open_hidden(folder, footage, Config())
+
+
+def test_a_clip_without_a_trusted_face_hides_nothing(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def faceless(path: Path):
+        person, track, camera = load(path)
+        values = {**vars(track), "confidence": 0 * track.confidence}
+        return person, TrackCoefficients(**values), camera
+
+    load = occlusion.load_coefficients
+    monkeypatch.setattr(occlusion, "load_coefficients", faceless)
+    hidden = open_hidden(*actor, Config())
+    assert not hidden.looked.any()
+    assert (hidden.strange_blob == 0).all()
+
+
+def test_it_waits_for_another_drive_of_the_clip_but_not_for_ever(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def busy(*_: object) -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise BusyActorError("in use")
+
+    monkeypatch.setattr(occlusion, "run_stages", busy)
+    monkeypatch.setattr(occlusion, "POLL_S", 0.0)
+    arguments = ([OCCLUSION], Path(), {}, Config(), frozenset(), lambda _: None)
+    run_when_free(*arguments)
+    assert len(calls) == 3
+    calls.clear()
+    with pytest.raises(BusyActorError):
+        run_when_free(*arguments, patience_s=-1.0)
+
+
+def test_a_damaged_file_says_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "hidden.npz"
+    path.write_bytes(b"nothing")
+    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+        load_hidden(path)
+
+
+def hands_in(clip: Path, frames: range) -> Iterator[list[Hand]]:
+    finder = HandFinder()
+    for picture in read_pictures(clip):
+        if picture.index >= frames.stop:
+            return
+        if picture.index in frames:
+            side = min(picture.width, picture.height)
+            top = (picture.height - side) // 5  # a square with the head in its middle
+            left = (picture.width - side) // 2
+            yield finder.find(picture.rgb((left, top, left + side, top + side)))
+
+
+def test_a_real_hand_at_the_chin_is_found(shared_clips: Path) -> None:
+    found = list(hands_in(shared_clips / "coach_jumpcuts.mp4", range(440, 450)))
+    assert sum(bool(hands) for hands in found) >= 7
+
+
+def test_a_real_face_is_no_hand(shared_clips: Path) -> None:
+    assert not any(hands_in(shared_clips / "grid_s1_180s.mp4", range(30)))

@@ -1,0 +1,71 @@
+"""Segments found by comparing two files: what is told, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from change_toys import RATE, changing_sound
+from media_clips import make_sound
+
+from metatalk.errors import ConfigError, MediaError
+from metatalk.stages.segments import changed_segments, named_segments
+
+OLD = changing_sound(6.0)
+
+
+def wav(path: Path, samples: np.ndarray) -> Path:
+    return make_sound(path, samples[None].astype(np.float32), RATE)
+
+
+def test_a_replaced_word_is_the_segment(tmp_path: Path) -> None:
+    new = 0.5 * OLD
+    new[2 * RATE : 3 * RATE] = 0
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", new)
+    parts = changed_segments(old_file, new_file, 6.0, 0.1)
+    assert len(parts) == 1
+    assert 1.75 < parts[0].first_s < 2.0
+    assert 3.0 < parts[0].end_s < 3.25
+
+
+def test_the_same_recording_has_no_segment(tmp_path: Path) -> None:
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", 0.5 * OLD)
+    with pytest.raises(ConfigError, match="nothing to change"):
+        changed_segments(old_file, new_file, 6.0, 0.1)
+
+
+def test_what_no_longer_fits_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    at, chance = 3 * RATE, np.random.default_rng(0)
+    piece = 0.1 * chance.standard_normal(RATE // 2)
+    new = np.concatenate([OLD[:at], piece, OLD[at:]])
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", new)
+    with caplog.at_level(logging.WARNING):
+        parts = changed_segments(old_file, new_file, 6.0, 0.0)
+    assert "0.50 s later" in caplog.text
+    assert len(parts) == 1
+    assert parts[0].first_s == pytest.approx(3.0, abs=0.1)
+    assert parts[0].end_s == 6.0
+
+
+def test_another_recording_is_new_throughout(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metatalk.lipsync.changes._COMMON", 2.0)
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", OLD[::-1])
+    with caplog.at_level(logging.WARNING):
+        parts = changed_segments(old_file, new_file, 5.0, 0.0)
+    assert "nothing in common" in caplog.text
+    assert [(part.first_s, part.end_s) for part in parts] == [(0.0, 5.0)]
+
+
+def test_a_missing_recording_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"none\.wav"):
+        changed_segments(tmp_path / "none.wav", wav(tmp_path / "new.wav", OLD), 6.0, 0.0)
+
+
+def test_named_segments_count_by_the_films_time_code() -> None:
+    parts = named_segments("10:00:01:00-10:00:02:00,4-5", Fraction(25), "10:00:00:00", 60.0)
+    assert [(part.first_s, part.end_s) for part in parts] == [(1, 2), (4, 5)]
