@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from metatalk.compose.ahead import map_in_order
 from metatalk.compose.blend import Patch, Window, compose_window, find_window
 from metatalk.compose.config import DriveConfig
+from metatalk.compose.jaw import Followed, follow_jaw
 from metatalk.compose.seam.colour_match import match_colours
 from metatalk.compose.seam.grain import FrameGrain, Grain
 from metatalk.morphable.coefficients import TrackCoefficients
@@ -21,6 +22,7 @@ from metatalk.neural.infer import Rendered, render_crops
 from metatalk.neural.pictures import CropPictures, CropRenderer
 from metatalk.render.crops import warp_to_crop
 from metatalk.render.scene import Scene
+from metatalk.render.silhouette import Outlines, find_outlines
 from metatalk.render.texture import Look, carry_mouth, fetch_texture
 from metatalk.render.views import Views, draw_views
 from metatalk.shapes import check_shape
@@ -186,8 +188,11 @@ def _revoice_batch(
     if shots is not None:
         views = _draw(shots, studio)
         made = _render(shots, views, performance, studio)
+        outlines = None
+        if studio.config.jaw.strength > 0:
+            outlines = find_outlines(studio.scene, views.look, views.filmed_look)
         for number, place in enumerate(shots.places):
-            out[place] = _compose(number, shots, views, made, studio)
+            out[place] = _compose(number, shots, views, made, outlines, studio)
     if performance.eyes is not None:
         out = [_change_eyes(frame, row, performance) for frame, row in zip(out, rows, strict=True)]
     return out
@@ -289,21 +294,25 @@ def _neighbours(rows: np.ndarray, performance: Performance, studio: Studio) -> n
     return stack
 
 
-def _compose(number: int, shots: Shots, views: Views, made: Rendered, studio: Studio) -> Revoiced:
+def _compose(
+    number: int,
+    shots: Shots,
+    views: Views,
+    made: Rendered,
+    outlines: Outlines | None,
+    studio: Studio,
+) -> Revoiced:
     """Lay one new lower face over its picture."""
-    picture, mask, config = shots.pictures[number], views.mask[number], studio.config
-    carried = views.carried.source[number]
-    matched = match_colours(
-        made.picture[number], shots.crops[number], mask, config.colour_match, carried
-    )
+    picture, config = shots.pictures[number], studio.config
+    shown = _follow(number, shots, views, made, outlines, config)
     patch = compose_window(
-        matched,
-        mask,
-        carried,
+        shown.picture,
+        shown.mask,
+        shown.carried,
         shots.footage[number],
         shots.windows[number],
         config,
-        None if made.passed is None else made.passed[number],
+        shown.passed,
         config.seam,
         FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
     )
@@ -311,6 +320,35 @@ def _compose(number: int, shots: Shots, views: Views, made: Rendered, studio: St
         return Revoiced(picture, ())
     laid = replace(patch, alpha=patch.alpha * shots.strength[number])
     return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
+
+
+def _follow(
+    number: int,
+    shots: Shots,
+    views: Views,
+    made: Rendered,
+    outlines: Outlines | None,
+    config: DriveConfig,
+) -> Followed:
+    """The generated face in the footage's colours, with what lies around it drawn along."""
+    mask, carried, crop = views.mask[number], views.carried.source[number], shots.crops[number]
+    passed = None if made.passed is None else made.passed[number]
+    matched = match_colours(made.picture[number], crop, mask, config.colour_match, carried)
+    if outlines is None:
+        return Followed(matched, mask, carried, passed, np.ones(mask.shape, np.float32))
+    return follow_jaw(
+        matched,
+        mask,
+        carried,
+        passed,
+        crop,
+        outlines.shown[number],
+        outlines.filmed[number],
+        outlines.still[number],
+        outlines.edge[number],
+        config.feather * len(mask),
+        config.jaw,
+    )
 
 
 def _window(

@@ -26,6 +26,7 @@ class Views:
     mask: np.ndarray  # (B, S, S) uint8: as `Scene.mask` draws it
     carried: CarryMap  # as `Scene.carry` in the mask; invalid where the mouth's inside is seen
     look: Look  # what the new face shows at each pixel of the mask and around it
+    filmed_look: Look  # what the filmed face shows there
 
     def __post_init__(self) -> None:
         sizes = check_shape("mask", self.mask, "B S S")
@@ -61,4 +62,5 @@ def draw_views(
     new = look_at(scene, track, transforms, mask, threads)
     old = look_at(scene, filmed, transforms, mask, threads, weighted=False)
     synthetic, geometry = paint_surface(scene, new, track.lighting, threads)
-    return Views(synthetic, geometry, mask, carry_skin(scene, new, old, threads), new)
+    carried = carry_skin(scene, new, old, threads)
+    return Views(synthetic, geometry, mask, carried, new, old)

@@ -107,16 +107,32 @@ def test_the_beards_rim_follows_and_no_second_chin_is_left(new: int, old: int):
     assert laid_over.min() > 0.69  # nothing but filmed neck
 
 
-def test_a_jaw_that_stays_leaves_the_footage_itself_around_it():
+def test_a_jaw_that_stays_leaves_all_as_it_came():
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     made = follow(40, 40, picture=flat)
-    outside = made.drawn == 0
-    filmed = footage(40).astype(np.float32) / 255
-    np.testing.assert_allclose(made.picture[outside], filmed[outside], atol=2e-3)
-    assert outside.sum() > 500
+    assert made.picture is flat
+    assert (made.drawn == 1).all()
+
+
+def test_a_jaw_that_moves_leaves_the_footage_itself_around_it():
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    made = follow(40, 46, picture=flat)
+    assert (made.drawn == 0).sum() > 500
     inside = face(30) > 0
     np.testing.assert_array_equal(made.picture[inside & (made.drawn == 1)], 0.5)
     assert (made.drawn[inside] == 1).mean() > 0.95
+
+
+def test_small_errors_of_a_jaw_hardly_move_anything_and_large_movements_are_made():
+    def made(new: int, slack: float) -> float:
+        config = JawConfig(slack=slack)
+        _, movement, _ = jaw_movement(face(new), face(40), still(), all_round(face(new)), config)
+        return float(movement[MIDDLE + new + 1, SIZE // 2, 1])
+
+    slack = 2 / SIZE  # two pixels
+    small, large = made(41, slack) / made(41, 0.0), made(50, slack) / made(50, 0.0)
+    assert small < 0.35
+    assert large > 0.9
 
 
 def test_the_map_says_where_the_pulled_footage_was():

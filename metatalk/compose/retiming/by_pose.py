@@ -77,7 +77,7 @@ def plan_by_pose(
     Raises:
         ShapeError: an array has another length than it should have.
 
-    Source: Song, Wu, Qian, He & Loy 2020, section 3.4. Departs: mouths are compared on the mesh;
+    Source: Song, Wu, Qian, He & Loy 2020. Departs: mouths are compared on the mesh;
         jumps are free to go anywhere but cost what one sees of them.
     """
     check_shape("speaking", speaking, "N", N=len(clock))

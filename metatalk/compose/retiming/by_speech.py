@@ -63,7 +63,7 @@ def plan_by_speech(
     Raises:
         ShapeError: an array has another length than it should have.
 
-    Source: Suwajanakorn, Seitz & Kemelmacher-Shlizerman 2017, section 4.3. Departs: the footage
+    Source: Suwajanakorn, Seitz & Kemelmacher-Shlizerman 2017. Departs: the footage
         also runs backwards, so that minutes of it are enough; a turn costs the head's speed,
         which it reverses.
     """
