@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import types
 import typing
@@ -156,6 +157,9 @@ def _parse(word: str) -> DictConfig:
 
 def _merge(base: DictConfig, change: DictConfig, where: str) -> DictConfig:
     _require_known(change, where)
+    for key in _switches():
+        if OmegaConf.select(change, key) is False:  # YAML's other word for it
+            OmegaConf.update(change, key, "off")
     try:
         return cast(DictConfig, OmegaConf.merge(base, change))
     except OmegaConfBaseException as error:
@@ -207,6 +211,22 @@ def _schema_keys(schema: type, section: str = "") -> Iterator[tuple[str, bool]]:
         yield key, child is not None
         if child is not None:
             yield from _schema_keys(child, key)
+
+
+@functools.cache
+def _switches() -> tuple[str, ...]:
+    """The keys one of whose words is "off", which YAML reads as false."""
+    return tuple(key for key, hint in _schema_hints(Config) if "off" in typing.get_args(hint))
+
+
+def _schema_hints(schema: type, section: str = "") -> Iterator[tuple[str, Any]]:
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        key = f"{section}.{field.name}" if section else field.name
+        yield key, hints[field.name]
+        child = _section_type(hints[field.name])
+        if child is not None:
+            yield from _schema_hints(child, key)
 
 
 def _values(section: Any, prefix: str = "") -> Iterator[tuple[str, object]]:

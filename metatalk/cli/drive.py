@@ -119,7 +119,7 @@ def drive(
     ] = None,
     head_still: Annotated[
         float | None,
-        _option(_FOOTAGE, "With --retime speech: how much a still head in pauses counts.",
+        _option(_FOOTAGE, "With --retime speech or pose: how much a still head in pauses counts.",
                 metavar="WEIGHT"),
     ] = None,
     blinks: Annotated[
@@ -216,28 +216,33 @@ def drive(
         )
     more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *given]
     chosen = settings(preset, config, more, actor)
-    if head_still is not None and chosen.drive.retime != "speech":
-        raise ConfigError("--head-still is a weight of --retime speech", "add --retime speech")
+    if head_still is not None and chosen.drive.retime not in ("speech", "pose"):
+        raise ConfigError(
+            "--head-still is a weight of --retime speech and pose", "add --retime speech"
+        )
     with terminal.stdout_kept_clean(as_json):
         from metatalk.stages.drive import drive_actor
         from metatalk.stages.drive_order import DriveOrder
         from metatalk.stages.performer import Performer
         from metatalk.stages.script import Script, read_transcript
 
+        performer = None
+        if expression_from:
+            performer = Performer(expression_from, other_person, performer_face)
         order = DriveOrder(
-            actor,
-            output,
-            audio,
-            target,
-            expression,
-            Performer(expression_from, other_person, performer_face) if expression_from else None,
-            Script(phones, read_transcript(transcript) if transcript else None),
-            segments,
-            changed_from,
-            preview,
-            patch,
-            tuple(markers or ()),
-            plot,
+            actor=actor,
+            output=output,
+            audio=audio,
+            target=target,
+            expression=expression,
+            performer=performer,
+            script=Script(phones, read_transcript(transcript) if transcript else None),
+            segments=segments,
+            changed_from=changed_from,
+            preview=preview,
+            patch=patch,
+            markers=tuple(markers or ()),
+            plot=plot,
         )
         metrics = drive_actor(
             order=order, config=chosen, rerun=names(rerun), progress_factory=terminal.bars()

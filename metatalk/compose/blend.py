@@ -17,7 +17,6 @@ import numpy as np
 from numba import njit
 
 from metatalk.compose.config import DriveConfig
-from metatalk.compose.seam.config import SeamConfig
 from metatalk.compose.seam.detail import add_detail, trusted_places
 from metatalk.compose.seam.grain import FrameGrain
 from metatalk.compose.seam.pyramid import blend_bands, count_levels, rim_alpha
@@ -145,7 +144,6 @@ def compose_window(
     window: Window,
     config: DriveConfig,
     passed: np.ndarray | None = None,
-    seam: SeamConfig | None = None,
     grain: FrameGrain | None = None,
 ) -> Patch | None:
     """Compose one frame's window: coarse from the network, fine from the footage.
@@ -163,7 +161,6 @@ def compose_window(
         config: widths and strengths.
         passed: (S, S) float32 weight with which the network has let the carried skin's fine
             band through; None where it does not say: then the map alone decides.
-        seam: how the two pictures are mixed; None: as by default.
         grain: the footage's, of this frame; None where it has none.
 
     Returns:
@@ -173,7 +170,7 @@ def compose_window(
     if focus is None:
         return None
     part, inner = focus
-    seam = seam or SeamConfig()
+    seam = config.seam
     footage = _unit(filmed)
     picture, missing = _draw_fine(generated, carried, footage, passed, focus, window, config)
     if grain is not None and seam.grain > 0:

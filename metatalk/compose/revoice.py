@@ -73,7 +73,7 @@ class Performance:
     # (N,) rows of the library whose texture is carried to each; None: there is no library
     sources: np.ndarray | None = None
     eyes: EyePatches | None = None  # None: all eyes are as filmed
-    first: int = 0  # number of the result's frame that row 0 is
+    first: int = 0  # number of the frame that row 0 is
 
     def __post_init__(self) -> None:
         count = check_shape("frames", self.frames, "N")["N"]
@@ -83,20 +83,6 @@ class Performance:
         check_shape("strength", self.strength, "N", N=count)
         if self.sources is not None:
             check_shape("sources", self.sources, "N", N=count)
-
-    def part(self, first: int, end: int) -> Performance:
-        """What frames `first` up to, not with, `end` of the result show."""
-        some = slice(first, end)
-        return Performance(
-            self.frames[some],
-            self.filmed.take(np.arange(first, end)),
-            self.transforms[some],
-            self.expression[some],
-            self.strength[some],
-            None if self.sources is None else self.sources[some],
-            self.eyes,
-            self.first + first,
-        )
 
 
 class Library(Protocol):
@@ -148,7 +134,12 @@ class Shots:
 
 
 def revoice(
-    pictures: Iterable[Patchable], performance: Performance, studio: Studio, workers: int = 1
+    pictures: Iterable[Patchable],
+    performance: Performance,
+    studio: Studio,
+    workers: int = 1,
+    first: int = 0,
+    keep_patches: bool = True,
 ) -> Iterator[Revoiced]:
     """Give footage another mouth.
 
@@ -158,23 +149,28 @@ def revoice(
         studio: actor and networks.
         workers: batches worked on at once, each by a thread of its own. More than one pays
             where PyTorch and OpenCV are kept to one thread each.
+        first: row of the performance that the first picture belongs to.
+        keep_patches: whether anybody wants the patches, which are as large as the faces.
 
     Returns:
-        One frame for each picture; those of strength 0 hold the very pictures given.
+        One frame for each picture; those of strength 0, whose eyes are their own, hold the very
+        pictures given.
     """
 
     def work(batch: tuple[list[Patchable], np.ndarray]) -> list[Revoiced]:
-        return _revoice_batch(*batch, performance, studio)
+        made = _revoice_batch(*batch, performance, studio)
+        return made if keep_patches else [Revoiced(frame.picture, ()) for frame in made]
 
-    for made in map_in_order(work, _batches(pictures, studio.config.batch), workers):
+    batches = _batches(pictures, studio.config.batch, first)
+    for made in map_in_order(work, batches, workers):
         yield from made
 
 
 def _batches(
-    pictures: Iterable[Patchable], size: int
+    pictures: Iterable[Patchable], size: int, start: int
 ) -> Iterator[tuple[list[Patchable], np.ndarray]]:
     """Pictures and their numbers, a few at a time."""
-    source, start = iter(pictures), 0
+    source = iter(pictures)
     while batch := list(islice(source, size)):
         yield batch, np.arange(start, start + len(batch))
         start += len(batch)
@@ -313,7 +309,6 @@ def _compose(
         shots.windows[number],
         config,
         shown.passed,
-        config.seam,
         FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
     )
     if patch is None:

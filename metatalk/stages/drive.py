@@ -22,7 +22,7 @@ from metatalk.render.bands import count_cores
 from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_parts import preview_frames
 from metatalk.stages.drive_preparation import Drive, prepare_drive
-from metatalk.stages.drive_review import Delivered, review_drive, tell_filmed, write_review
+from metatalk.stages.drive_review import review_drive, tell_filmed, write_review
 from metatalk.stages.ingredients import require_current_consents, require_safe_actor
 from metatalk.stages.performer import performance_entry
 from metatalk.stages.provenance import own_entry, result_entries, write_result_ledger
@@ -30,7 +30,11 @@ from metatalk.stages.result_video import ResultWriter, layer_format, open_layer,
 from metatalk.stages.retiming import plot_plan
 from metatalk.stages.review import require_marker_names
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
-from metatalk.stages.terms import phone_model_entries
+from metatalk.stages.terms import (
+    landmark_model_entry,
+    phone_model_entries,
+    speech_detector_entries,
+)
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
 from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
@@ -74,24 +78,28 @@ def drive_actor(
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
         drive = prepare_drive(order, config, Path(scratch), rerun, progress_factory)
         require_no_source(order.outputs, [drive.footage.clip])
-        drive, first = _cut_to_preview(drive, order, Path(scratch))
-        started = time.monotonic()
+        if order.plot is not None:
+            with disk_errors_remedied(order.plot.parent):
+                plot_plan(order.plot, drive.footage, drive.plan, drive.sound, config)
+        drive = _cut_to_preview(drive, order, Path(scratch))
+        # What can fail is done before the long work, and what it cost is kept.
+        review = review_drive(drive) if order.markers else None
+        entries, started = _entries(order, drive, config), time.monotonic()
+        tell_filmed(drive)
         with disk_errors_remedied(order.output.parent):
-            _write(drive, order, config, first, progress_factory)
+            _write(drive, order, config, progress_factory)
             for path in (order.output, order.patch):
                 if path is not None:
-                    write_result_ledger(path, _entries(order, drive, config))
-        tell_filmed(drive)
-        if order.markers:
-            review = review_drive(drive)
-            write_review(order.markers, review, drive, Delivered(order.output, first))
+                    write_result_ledger(path, entries)
+        if review is not None:
+            write_review(order.markers, review, drive, order.output)
     seconds = time.monotonic() - started
     plan = drive.plan
     return {
         "output": str(order.output),
         "frames": len(plan),
         "duration_s": float(plan.seconds()[-1] + 1 / drive.footage.index.rate),
-        "filmed_frames": int((drive.performance.strength == 0).sum()),
+        "filmed_frames": int((drive.strength == 0).sum()),
         "seconds": seconds,
         "fps": len(plan) / max(seconds, 1e-6),
     }
@@ -124,7 +132,9 @@ def stream_drive(
     workers = min(count_cores(), MOST_WORKERS)
     with one_thread_each(), WriteBehind[tuple[Revoiced, int]](write, WAITING) as behind:
         ahead = read_ahead(retimed_pictures(plan, read), WAITING)
-        made = revoice(ahead, drive.performance, drive.studio, workers)
+        made = revoice(
+            ahead, drive.performance, drive.studio, workers, drive.first, layer is not None
+        )
         for done, (frame, pts) in enumerate(zip(made, plan.pts.tolist(), strict=True)):
             behind.put((frame, pts))
             progress(done + 1, len(plan))
@@ -157,38 +167,35 @@ def _require_outputs(order: DriveOrder, config: Config) -> None:
         require_apart(output, STAGE_NAMES, [order.actor])
 
 
-def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> tuple[Drive, int]:
-    """A preview's frames and sound, and the first one's number in the whole result."""
+def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> Drive:
+    """A preview's frames and sound."""
     if order.preview is None:
-        return drive, 0
+        return drive
     first, end = preview_frames(order.preview, drive.footage, drive.plan)
     plan = drive.plan
     start_s = Fraction(int(plan.pts[first])) * plan.time_base
     part, sound = drive.part(first, end), scratch / "preview.flac"
     length_s = Fraction(int(part.plan.pts[-1])) * plan.time_base + 1 / drive.footage.index.rate
     if drive.sound is not None and cut_sound(drive.sound, start_s, length_s, sound):
-        return part.with_sound(sound), first
-    return part.with_sound(None), first
+        return part.with_sound(sound)
+    return part.with_sound(None)
 
 
 def _write(
     drive: Drive,
     order: DriveOrder,
     config: Config,
-    first: int,
     progress_factory: ProgressFactory,
 ) -> None:
-    """Write all that is asked for."""
+    """Write the result, and the new mouth alone."""
     rate, clip, plan = drive.footage.index.rate, drive.footage.clip, drive.plan
-    if order.plot is not None:
-        plot_plan(order.plot, drive.footage, plan, drive.sound, config)
     with ExitStack() as files, progress_factory("drive") as progress:
-        result = open_result(order.output, clip, rate, plan, drive.sound, config.drive, first)
+        result = open_result(order.output, clip, rate, plan, drive.sound, config.drive, drive.first)
         files.enter_context(result)
         layer = None
         if order.patch is not None:
             layer = files.enter_context(
-                open_layer(order.patch, clip, rate, plan, config.drive, first)
+                open_layer(order.patch, clip, rate, plan, config.drive, drive.first)
             )
         stream_drive(drive, result, layer, progress)
 
@@ -196,12 +203,15 @@ def _write(
 def _entries(order: DriveOrder, drive: Drive, config: Config) -> list[Entry]:
     """The ledger of a result: whatever went into it."""
     entries = result_entries(order.actor, drive.footage.clip)
-    performer, audio = order.performer, order.audio
+    performer, audio, script = order.performer, order.audio, order.script
     entries += [performance_entry(entries, performer)] if performer else []
-    entries += [own_entry("speech", audio)] if audio else []
-    entries += [own_entry("curves", order.expression)] if order.expression else []
-    if order.script.phones:
-        entries.append(own_entry("phones", order.script.phones))
-    elif audio and not performer and config.drive.closure.strength:
+    given = {"speech": audio, "former speech": order.changed_from, "curves": order.expression}
+    given |= {"phones": script.phones, "subtitles": order.subtitles}
+    entries += [own_entry(kind, path) for kind, path in given.items() if path is not None]
+    if not script.phones and audio and not performer and config.drive.closure.strength:
         entries += phone_model_entries()
+    if audio or config.drive.retime in ("speech", "pose") or config.drive.eyes.blinks != "keep":
+        entries += speech_detector_entries(config.a2e.activity.detector)
+    if config.drive.fallback.enabled and config.drive.fallback.hands:
+        entries.append(landmark_model_entry("mediapipe"))
     return entries

@@ -72,6 +72,12 @@ class DriveOrder:
         return self.segments is not None or self.changed_from is not None
 
     @property
+    def subtitles(self) -> Path | None:
+        """The file whose cues are the segments, where there is one."""
+        words = (self.segments or "").strip()
+        return Path(words) if words.lower().endswith(SUBTITLES) else None
+
+    @property
     def clips(self) -> list[Path | None]:
         """The clips of people that are given beside the training clip."""
         return [self.target, self.performer.clip if self.performer else None]
@@ -80,8 +86,7 @@ class DriveOrder:
     def sources(self) -> list[Path]:
         """Every file that is read, as far as it is named; none may be written over."""
         named = [self.audio, self.expression, self.changed_from, self.script.phones, *self.clips]
-        if self.segments is not None and self.segments.strip().lower().endswith(SUBTITLES):
-            named.append(Path(self.segments.strip()))
+        named.append(self.subtitles)
         return [path for path in named if path is not None]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,20 @@ class Segments:
 
     ranges: list[TimeRange]
     ramps: SegmentRamps
+
+    def part(self, first: int, end: int, start_s: float, end_s: float) -> Segments:
+        """Those of frames `first` up to, not with, `end`, which are shown from `start_s` on."""
+        inside = [
+            replace(
+                one,
+                first_s=max(one.first_s, start_s) - start_s,
+                end_s=min(one.end_s, end_s) - start_s,
+            )
+            for one in self.ranges
+            if one.first_s < end_s and one.end_s > start_s
+        ]
+        ramps = SegmentRamps(self.ramps.picture[first:end], self.ramps.mouth[first:end])
+        return Segments(inside, ramps)
 
 
 def choose_segments(

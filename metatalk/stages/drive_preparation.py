@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,22 +13,18 @@ import torch
 from metatalk.compose.eyes.patches import Eyes, prepare_eyes
 from metatalk.compose.fallback.stretches import (
     Fallback,
-    fallback_strength,
-    fallbacks_in_result,
-    find_fallbacks,
-    measure_poses,
+    fade_in_order,
 )
 from metatalk.compose.mouth import tune_mouth
 from metatalk.compose.retiming.plan import FramePlan, retime_track, retime_transforms
 from metatalk.compose.revoice import Performance, Studio
-from metatalk.compose.segments import blend_expression
+from metatalk.compose.segments import blend_expression, true_runs
 from metatalk.config import Config
 from metatalk.interchange.edits import Edits
 from metatalk.interchange.reading import read_curves
 from metatalk.media.audio import audio_duration
 from metatalk.media.clip_sound import align_sound
 from metatalk.media.ordered import read_pictures_in_order
-from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
 from metatalk.stages.artefacts import load_index
@@ -35,8 +32,9 @@ from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_parts import Segments, choose_segments
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.keeping import keep_filmed
 from metatalk.stages.mouths import Mouth, open_acted_mouth, open_spoken_mouth
-from metatalk.stages.occlusion import OCCLUSION, open_hidden
+from metatalk.stages.occlusion import OCCLUSION
 from metatalk.stages.performance import drawn_expression
 from metatalk.stages.performer import open_performance
 from metatalk.stages.retiming import choose_plan, hear_speaking
@@ -51,21 +49,35 @@ class Drive:
 
     footage: Footage
     plan: FramePlan
-    performance: Performance
+    performance: Performance  # of the whole result, whatever part of it is made
     studio: Studio
     sound: Path | None  # what is heard; None: nothing
     segments: Segments | None = None  # the parts that are new; None: all
-    fallbacks: tuple[Fallback, ...] = ()  # where the filmed mouth stays; the result's frames
+    fallbacks: tuple[Fallback, ...] = ()  # where the filmed mouth stays; frames of the plan
+    first: int = 0  # row of the performance that is the plan's first frame
+
+    @property
+    def strength(self) -> np.ndarray:
+        """(N,) of the plan's frames: 1 shows the new face, 0 the filmed one."""
+        return self.performance.strength[self.first : self.first + len(self.plan)]
 
     def part(self, first: int, end: int) -> Drive:
         """Frames `first` up to, not with, `end`, the first of them at time 0; all of the sound."""
-        plan, performance = self.plan.part(first, end), self.performance.part(first, end)
+        plan = self.plan.part(first, end)
+        start_s = float(self.plan.seconds()[first])
+        end_s = start_s + float(plan.seconds()[-1] + 1 / self.footage.index.rate)
         fallbacks = [
             replace(one, first=max(one.first - first, 0), end=min(one.end, end) - first)
             for one in self.fallbacks
             if one.first < end and one.end > first
         ]
-        return replace(self, plan=plan, performance=performance, fallbacks=tuple(fallbacks))
+        return replace(
+            self,
+            plan=plan,
+            segments=self.segments and self.segments.part(first, end, start_s, end_s),
+            fallbacks=tuple(fallbacks),
+            first=self.first + first,
+        )
 
     def with_sound(self, sound: Path | None) -> Drive:
         """The same with another sound."""
@@ -118,49 +130,65 @@ def prepare_drive(
         assert sound is not None  # an order has something to say
         assert heard_s is not None
         mouth = open_spoken_mouth(folder, sound, heard_s, order.script, config, model)
-    fallbacks, kept = _keep_filmed(folder, footage, config, rerun, progress_factory)
+    fallbacks, kept = keep_filmed(folder, footage, config, rerun, progress_factory)
     plan = choose_plan(footage, mouth, sound, config, model, kept == 0)
     filmed = retime_track(footage.track, plan)
     shown = _show(mouth, plan, filmed.expression.numpy(), config, model)
     if edits is not None:
         shown = _draw(shown, edits, plan, mouth, model, bool(order.performer))
-    strength = kept[plan.frames]
-    if plan.towards is not None:
-        strength = np.minimum(strength, kept[plan.towards])
+    strength, wanted = _strength(footage, plan, kept, config), np.ones(len(plan), bool)
     segments = choose_segments(order, footage, plan, config)
     if segments is not None:
         shown = blend_expression(filmed.expression.numpy(), shown, segments.ramps.mouth)
         strength = np.minimum(strength, segments.ramps.picture)
+        wanted = segments.ramps.picture > 0
     opened = open_studio(folder, footage, config, model)
     expression = torch.from_numpy(shown)
     sources = None
     if opened.library:
         sources = choose_sources(opened.library, filmed.with_expression(expression))
-    transforms = retime_transforms(opened.transforms, plan)
-    may_change = None if segments is None else segments.ramps.picture > 0
-    eyes = _open_eyes(footage, plan, opened.studio, sound, config, may_change)
-    performance = Performance(plan.frames, filmed, transforms, expression, strength, sources, eyes)
-    shown_again = tuple(fallbacks_in_result(fallbacks, plan.frames))
-    return Drive(footage, plan, performance, opened.studio, sound, segments, shown_again)
+    performance = Performance(
+        plan.frames,
+        filmed,
+        retime_transforms(opened.transforms, plan),
+        expression,
+        strength,
+        sources,
+        _open_eyes(footage, plan, opened.studio, sound, config, strength > 0),
+    )
+    stays = tuple(fallbacks_of(plan, fallbacks, wanted))
+    return Drive(footage, plan, performance, opened.studio, sound, segments, stays)
 
 
-def _keep_filmed(
-    folder: ActorFolder,
-    footage: Footage,
-    config: Config,
-    rerun: frozenset[str],
-    progress_factory: ProgressFactory,
-) -> tuple[list[Fallback], np.ndarray]:
-    """Where the footage keeps its filmed mouth, and (T,) float32 how much of a new one it takes."""
-    drive, shots = config.drive, footage.landmarks.shots
-    hidden, trained = None, None
-    if drive.fallback.enabled:
-        hidden = open_hidden(folder, footage, config, rerun, progress_factory)
-        _, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
-        trained = measure_poses(own)
-    rate = float(footage.index.rate)
-    found = find_fallbacks(footage.track, shots, rate, drive.fallback, hidden, trained)
-    return found, fallback_strength(found, shots, drive.fade_frames)
+def _strength(footage: Footage, plan: FramePlan, kept: np.ndarray, config: Config) -> np.ndarray:
+    """(N,) float32: how much of the new face a result's frames take, (T,) of the footage's."""
+    strength = kept[plan.frames]
+    if plan.towards is not None:
+        strength = np.minimum(strength, kept[plan.towards])
+    shot = np.searchsorted(footage.landmarks.shots[:, 0], plan.frames, side="right")
+    return fade_in_order(strength, shot, config.drive.fade_frames)
+
+
+def fallbacks_of(
+    plan: FramePlan, fallbacks: Sequence[Fallback], wanted: np.ndarray
+) -> list[Fallback]:
+    """Tell where a result keeps the filmed mouth though a new one is wanted.
+
+    Args:
+        plan: of the result.
+        fallbacks: of the footage.
+        wanted: (N,) bool, frames that are to have a new mouth.
+
+    Returns:
+        The same with the result's frame numbers, by the first.
+    """
+    found = []
+    for one in fallbacks:
+        inside = (plan.frames >= one.first) & (plan.frames < one.end)
+        if plan.towards is not None:
+            inside |= (plan.towards >= one.first) & (plan.towards < one.end) & ~plan.is_filmed
+        found += [replace(one, first=a, end=b) for a, b in true_runs(inside & wanted)]
+    return sorted(found, key=lambda one: (one.first, one.end))
 
 
 def _open_eyes(
@@ -169,7 +197,7 @@ def _open_eyes(
     studio: Studio,
     sound: Path | None,
     config: Config,
-    may_change: np.ndarray | None,
+    may_change: np.ndarray,
 ) -> Eyes | None:
     """Other eyes where blinks are to go or to come; None where all stay as filmed."""
     if config.drive.eyes.blinks == "keep":

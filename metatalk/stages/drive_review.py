@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def review_drive(drive: Drive) -> Review:
         Where the filmed mouth stays and why, where the footage jumps or turns, where its fit is
         doubtful, and where a segment begins.
     """
-    plan, shown = drive.plan, drive.performance
+    plan = drive.plan
     rate = float(drive.footage.index.rate)
     seconds = plan.seconds()
     parts = drive.segments.ranges if drive.segments else []
@@ -44,7 +43,7 @@ def review_drive(drive: Drive) -> Review:
     return review_result(
         plan.frames,
         rate,
-        shown.strength,
+        drive.strength,
         fallbacks=[(one.first, one.end, one.words) for one in drive.fallbacks],
         segments=segments,
         doubts=find_fit_doubts(drive.footage.root, drive.studio.scene.model),
@@ -63,22 +62,14 @@ def tell_filmed(drive: Drive) -> None:
         LOG.warning("and in %d more places; --markers FILE.csv lists them", len(parts) - _TOLD)
 
 
-@dataclass(frozen=True)
-class Delivered:
-    """A result that was written."""
-
-    path: Path
-    first_frame: int  # its first frame, counted from the footage's time code
-
-
-def write_review(paths: Iterable[Path], review: Review, drive: Drive, delivered: Delivered) -> None:
+def write_review(paths: Iterable[Path], review: Review, drive: Drive, output: Path) -> None:
     """Write lists of what to look at.
 
     Args:
         paths: the files to be.
         review: what.
         drive: the result.
-        delivered: its file.
+        output: its file.
 
     Raises:
         MediaError: the disk refuses.
@@ -86,10 +77,10 @@ def write_review(paths: Iterable[Path], review: Review, drive: Drive, delivered:
     info, rate, plan = probe_video(drive.footage.clip), drive.footage.index.rate, drive.plan
     timecode = None
     if info.timecode:
-        timecode = count_frames(rate, info.timecode).word(delivered.first_frame)
+        timecode = count_frames(rate, info.timecode).word(drive.first)
     even = np.allclose(np.diff(plan.seconds()), 1 / float(rate), atol=1e-3)
     reel = Reel(
-        delivered.path,
+        output,
         len(plan),
         rate,
         timecode,

@@ -24,7 +24,6 @@ from metatalk.a2e.level_detector import LevelDetector
 from metatalk.a2e.stream import Detector, MouthStream
 from metatalk.compose.ahead import one_thread_each, read_ahead
 from metatalk.compose.live import LatencyMeter, LiveShow, draw_frame, frame_behind
-from metatalk.compose.revoice import presence
 from metatalk.config import Config
 from metatalk.errors import MediaError
 from metatalk.media.audio import SoundBlock
@@ -48,6 +47,7 @@ from metatalk.stages.artefacts import load_mouth
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.ingredients import require_current_consents
+from metatalk.stages.keeping import known_strength
 from metatalk.stages.provenance import result_entries, streamed_entry, write_result_ledger
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import OpenStudio, open_studio
@@ -87,9 +87,7 @@ class Cast:
         self.footage, self.studio, self._transforms = footage, opened.studio, opened.transforms
         self.new_detector = _choose_detector(config.a2e.activity)
         self._filmed = footage.track.expression.numpy()
-        self._strength = presence(
-            footage.track.is_trusted.numpy(), footage.landmarks.shots, config.drive.fade_frames
-        )
+        self._strength = known_strength(folder, footage, config)
         self._follower = None
         library = opened.library
         if library is not None:

@@ -94,10 +94,10 @@ def review_result(
         doubts: about the footage's fit; they matter where the new face is shown.
         jumps: frames of the result before which the footage jumps.
         turns: frames of the result at which the footage turns back.
-        most: how many markers.
+        most: how many markers, and how many segments besides.
 
     Returns:
-        The markers: those of a kind that are near each other are one, and there are at most `most`.
+        The markers: those of a kind that are near each other are one.
     """
     count = check_shape("frames", frames, "N")
     check_shape("strength", strength, "N", **count)
@@ -114,7 +114,11 @@ def review_result(
         gap_s *= 2
         merged = _merge(found, gap_s * rate)
     merged.sort(key=lambda marker: -_rank(marker, rate))
-    return Review(tuple(merged[:most]), max(len(merged) - most, 0))
+    # Where the new parts are is no complaint: they do not compete with what is to be mended.
+    parts = [marker for marker in merged if marker.kind == "segment"]
+    others = [marker for marker in merged if marker.kind != "segment"]
+    kept = (*others[:most], *parts[:most])
+    return Review(kept, len(merged) - len(kept))
 
 
 def find_fit_doubts(root: Path, model: MorphableModel) -> FitDoubts:

@@ -184,11 +184,10 @@ def test_however_many_levels_the_alpha_stays_inside_the_mask(levels):
     assert window is not None
     left, top, right, bottom = window.box
     black = np.zeros((SIZE, SIZE, 3), np.float32)
-    config = DriveConfig(feather=0.1)
+    config = DriveConfig(feather=0.1, seam=SeamConfig(levels=levels))
     patch = compose_window(
-        black, disc(), own_place(), frame[top:bottom, left:right], window, config, None,
-        SeamConfig(levels=levels),
-    )  # fmt: skip
+        black, disc(), own_place(), frame[top:bottom, left:right], window, config
+    )
     _, alpha = spread(patch, window)
     rows, columns = np.nonzero(alpha)
     in_crop = apply_transforms(np.stack([columns + left, rows + top], -1) + 0.5, transform)
@@ -220,10 +219,12 @@ def test_grain_is_laid_where_no_detail_is_carried():
     window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     compose = lambda seam: spread(  # noqa: E731
-        compose_window(flat, everywhere, carried, filmed, window, DriveConfig(), None, seam, grain),
+        compose_window(
+            flat, everywhere, carried, filmed, window, DriveConfig(seam=seam), None, grain
+        ),
         window,
     )[0]
-    picture = compose(None)
+    picture = compose(SeamConfig())
     assert picture[16:-16, 42:52].std() == pytest.approx(0.03, rel=0.1)
     assert picture[16:-16, 14:26].std() < 0.003
     assert compose(SeamConfig(grain=0.5))[16:-16, 42:52].std() == pytest.approx(0.015, rel=0.1)

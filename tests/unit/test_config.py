@@ -125,3 +125,13 @@ def test_wrong_files_stop_the_run(tmp_path: Path) -> None:
 def test_unknown_preset_is_answered_with_a_known_one() -> None:
     with pytest.raises(ConfigError, match="did you mean draft"):
         load_config("drafts")
+
+
+def test_off_is_a_word_and_not_false(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("drive:\n  retime: off\n")
+    assert load_config(None, file).drive.retime == "off"
+    assert load_config(words=["drive.retime=off"]).drive.retime == "off"
+    assert load_config(words=["drive.filmed=off"]).drive.filmed is False
+    with pytest.raises(ConfigError, match="retime"):
+        load_config(words=["drive.retime=true"])

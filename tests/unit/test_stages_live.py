@@ -39,6 +39,7 @@ def make_cast(monkeypatch: pytest.MonkeyPatch) -> Any:
         index=SimpleNamespace(rate=Fraction(25)),
         clip="clip.mp4",
     )
+    monkeypatch.setattr(live, "known_strength", lambda *_: np.ones(4, np.float32))
     folder: Any = SimpleNamespace(path=lambda name: name)
     opened: Any = SimpleNamespace(studio=None, transforms=None, library=None)
     return lambda config: live.Cast(folder, footage, config, opened)
