@@ -137,6 +137,28 @@ def fallback_strength(
     return strength
 
 
+def fade_in_order(strength: np.ndarray, shot: np.ndarray, fade_frames: int) -> np.ndarray:
+    """Keep a result's fades as long as they are to be, in whatever order it shows its footage.
+
+    Args:
+        strength: (N,) of the footage frames behind a result's frames.
+        shot: (N,) the shot that each shows; between two of them there is no fade.
+        fade_frames: length of the fade.
+
+    Returns:
+        (N,) float32, nowhere more than before, rising and falling by one share a frame at most.
+    """
+    check_shape("shot", shot, "N", N=len(strength))
+    faded, most = strength.astype(np.float32), 1.0 / (fade_frames + 1) + 1e-6
+    same = shot[1:] == shot[:-1]
+    for order in (range(1, len(faded)), range(len(faded) - 2, -1, -1)):
+        for n in order:
+            before = n - 1 if order.step > 0 else n + 1
+            if same[min(n, before)] and faded[n] > faded[before] + most:
+                faded[n] = faded[before] + most
+    return faded
+
+
 def fallbacks_in_result(fallbacks: Sequence[Fallback], frames: np.ndarray) -> list[Fallback]:
     """Tell where a result shows the stretches, which it may do more than once or not at all.
 
