@@ -1,4 +1,4 @@
-"""Exact presentation times of a clip's frames."""
+"""When a clip's frames are shown, exactly, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -77,3 +77,19 @@ class FrameIndex:
             return False
         spread = int(durations.max() - durations.min())
         return spread > 1 or spread > float(np.median(durations)) / 4
+
+
+def true_runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Find the stretches of frames for which something holds.
+
+    Args:
+        flags: (T,) bool, or numbers of which 0 is false.
+
+    Returns:
+        First frame and one past the last of each, in order; none touches another.
+
+    >>> true_runs(np.array([True, False, True, True]))
+    [(0, 1), (2, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.r_[False, np.asarray(flags, bool), False]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,8 @@ import numpy as np
 from metatalk.config import load_config
 from metatalk.media.video import read_pictures
 from metatalk.presenter.files import presenter_files
-from metatalk.stages.drive import prepare_drive
+from metatalk.stages.drive_order import DriveOrder
+from metatalk.stages.drive_preparation import prepare_drive
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COLUMNS, CELL_PX = 5, 240
@@ -20,15 +22,16 @@ BOX = (150, 190, 470, 510)  # the presenter's face
 def main() -> None:
     """Write the picture."""
     config, files = load_config(file=REPOSITORY / "out/presenter/config.json"), presenter_files()
-    drive = prepare_drive(REPOSITORY / "out/presenter", files.driving, None, config)
+    actor, result = REPOSITORY / "out/presenter", REPOSITORY / "out/demo.mp4"
+    with tempfile.TemporaryDirectory() as scratch:
+        drive = prepare_drive(DriveOrder(actor, result, files.driving), config, Path(scratch))
     rows = np.linspace(8, len(drive.plan) - 8, COLUMNS).astype(int)
     footage = pick(read_pictures(files.video), drive.plan.frames[rows])
-    result = pick(read_pictures(REPOSITORY / "out/demo.mp4"), rows)
-    track = drive.studio.track.take(drive.plan.frames[rows])
-    track = track.with_expression(drive.performance.expression[rows])
-    shown = drive.studio.transforms[drive.plan.frames[rows]]
-    synthetic = drive.studio.scene.synthetic(track, shown)
-    sheet = np.vstack([np.hstack([cell(p) for p in line]) for line in (footage, synthetic, result)])
+    said = pick(read_pictures(result), rows)
+    shown = drive.performance
+    track = shown.filmed.take(rows).with_expression(shown.expression[rows])
+    synthetic = drive.studio.scene.synthetic(track, shown.transforms[rows])
+    sheet = np.vstack([np.hstack([cell(p) for p in line]) for line in (footage, synthetic, said)])
     cv2.imwrite(str(REPOSITORY / "docs/demo.png"), sheet[..., ::-1])
 
 

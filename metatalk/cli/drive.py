@@ -103,19 +103,19 @@ def drive(
         ),
     ] = None,
     amplitude: Annotated[
-        float | None, _option(_MOUTH, "How far it moves: 1 as predicted.", metavar="SHARE")
+        float | None, _option(_MOUTH, "How far it moves, 0 to 3: 1 as predicted.", metavar="SHARE")
     ] = None,
     smoothing: Annotated[
-        float | None, _option(_MOUTH, "Calm it by a filter so long.", metavar="SECONDS")
+        float | None, _option(_MOUTH, "Calm it by a filter so long, 0 to 1.", metavar="SECONDS")
     ] = None,
     consonants: Annotated[
-        float | None, _option(_MOUTH, "Raise its quick movements: 0 not, 1 twofold.",
+        float | None, _option(_MOUTH, "Raise its quick movements, 0 to 2: 1 doubles them.",
                               metavar="SHARE")
     ] = None,
     retime: Annotated[
         Literal["off", "loop", "speech", "pose"] | None,
-        _option(_FOOTAGE, "Which frame stands behind which: in order, to and fro, still in "
-                "pauses, or whose own mouth fits."),
+        _option(_FOOTAGE, "Which frame stands behind which: in order, to and fro (as usual), "
+                "still in pauses, or whose own mouth fits."),
     ] = None,
     head_still: Annotated[
         float | None,
@@ -135,7 +135,8 @@ def drive(
     ] = None,
     segments: Annotated[
         str | None,
-        _option(_PARTS, "New mouths there only: 0:01:02.10-0:01:05,..., time codes, or an .srt.",
+        _option(_PARTS, "New mouths there only: 0:01:02.10-0:01:05,..., time codes, or .srt, "
+                ".vtt, .ass.",
                 metavar="TIMES|FILE.srt"),
     ] = None,
     changed_from: Annotated[
@@ -148,8 +149,8 @@ def drive(
     ] = None,
     form: Annotated[
         str | None,
-        _option(_DELIVERY, "h264, h265, prores422hq, prores4444, dnxhr_hq, dnxhr_hqx, dnxhr_444; "
-                "png, tiff or exr for stills.", "--format", metavar="NAME"),
+        _option(_DELIVERY, "h264 (as usual), h265, prores422hq, prores4444, dnxhr_hq, dnxhr_hqx, "
+                "dnxhr_444; png, tiff or exr for stills.", "--format", metavar="NAME"),
     ] = None,
     bits: Annotated[
         int | None,

@@ -177,14 +177,16 @@ def compose_window(
         grain.lay(picture, np.float32(seam.grain) * missing, inner.left, inner.top)
     feather_px = max(config.feather * len(generated), _LEAST_FEATHER_PX)
     scale = window.scale * len(generated) / CROP_PX
-    levels = count_levels(seam.levels, scale, *picture.shape[:2]) if seam.levels > 1 else 1
+    levels = count_levels(seam.levels, scale, *picture.shape[:2]) if seam.levels > 1 else 1.0
     if levels > 1:
         depth = _to_window(mask_depth(mask[part], feather_px), inner)
         beneath = footage[_inside(inner, window)]
         picture = blend_bands(beneath, picture, depth, levels, seam.reach)
         alpha = rim_alpha(depth)
-    else:
-        alpha = _to_window(soft_mask(mask[part], config.feather * len(generated)), inner)
+    if levels < 2:  # a face so small, or on its way there, that one wide rim has to do
+        plain = _to_window(soft_mask(mask[part], config.feather * len(generated)), inner)
+        share = np.float32(levels - 1)
+        alpha = plain if share == 0 else share * alpha + (1 - share) * plain
     np.clip(picture, 0.0, 1.0, out=picture)
     return Patch(picture, alpha, inner.left, inner.top)
 

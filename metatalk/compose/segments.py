@@ -82,15 +82,20 @@ def blend_expression(filmed: np.ndarray, new: np.ndarray, mouth: np.ndarray) -> 
     return blended.astype(np.float32)
 
 
-def true_runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of true values: firsts, and one past the lasts.
+def frames_within(seconds: np.ndarray, first_s: float, end_s: float) -> np.ndarray:
+    """Tell which frames belong to a part: those of which any moment does.
 
-    >>> true_runs(np.array([True, False, True, True]))
-    [(0, 1), (2, 4)]
+    Args:
+        seconds: (N,) when each frame is shown; it lasts until the next, the last one for ever.
+        first_s: where the part begins.
+        end_s: where it is over.
+
+    Returns:
+        (N,) bool.
     """
-    check_shape("flags", flags, "N")
-    edges = np.flatnonzero(np.diff(np.r_[False, flags.astype(bool), False]))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    ends = np.append(seconds[1:], np.inf)
+    inside: np.ndarray = (ends > first_s + _ROUNDING_S) & (seconds < end_s - _ROUNDING_S)
+    return inside
 
 
 def _nearness(

@@ -123,7 +123,8 @@ def chin_offsets(profiles: np.ndarray, usual: np.ndarray) -> np.ndarray:
     Raises:
         ShapeError: an argument is not shaped as documented.
 
-    Source: the profiles of Cootes et al. 1995 (active shape models); the way by dynamic programming.
+    Source: the profiles of Cootes et al. 1995 (active shape models); the way by dynamic
+        programming.
     """
     check_shape("usual", usual, "K N", **check_shape("profiles", profiles, "K N"))
     step = 2 * PROFILE / (STEPS - 1)

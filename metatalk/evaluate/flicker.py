@@ -33,15 +33,61 @@ class FlickerScores:
     pairs: int  # of neighbouring frames compared
 
 
+Frame = tuple[np.ndarray, np.ndarray, np.ndarray]  # source, made, mask
+
+
+class FlickerMeter:
+    """Compares how static skin changes from frame to frame; holds no more than one frame."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, float, float, float]] = []
+        self._before: Frame | None = None
+
+    def add(
+        self, source: np.ndarray, made: np.ndarray, mask: np.ndarray, follows: bool = True
+    ) -> None:
+        """Take in the next frame.
+
+        Args:
+            source: (H, W, 3) uint8 RGB, or float32 in [0, 1].
+            made: the same frame of the result.
+            mask: (H, W) where the result's skin is new, float in [0, 1] or bool.
+            follows: whether it was filmed right after or before the last one, in one shot.
+
+        Raises:
+            ShapeError: pictures and mask do not fit together.
+        """
+        size = check_shape("mask", mask, "H W")
+        check_shape("source", source, "H W 3", **size)
+        check_shape("made", made, "H W 3", **size)
+        now = source, made, mask
+        if follows and self._before is not None and (row := _compare(self._before, now)):
+            self._rows.append(row)
+        self._before = now
+
+    def scores(self) -> FlickerScores:
+        """Average what was taken in; pairs without enough static skin do not count."""
+        if not self._rows:
+            return FlickerScores(1.0, 1.0, 0.0, 0.0, 0)
+        low, source_low, fine, source_fine = np.sqrt(np.mean(self._rows, axis=0))
+        return FlickerScores(
+            flicker_ratio=float((low + _FLOOR) / (source_low + _FLOOR)),
+            grain_ratio=float((fine + _FLOOR) / (source_fine + _FLOOR)),
+            flicker=float(low),
+            source_flicker=float(source_low),
+            pairs=len(self._rows),
+        )
+
+
 def measure_flicker(
     source: Iterable[np.ndarray], made: Iterable[np.ndarray], masks: Iterable[np.ndarray]
 ) -> FlickerScores:
-    """Compare how static skin changes from frame to frame, streaming.
+    """Compare how static skin changes from frame to frame, see `FlickerMeter`.
 
     Args:
-        source: (H, W, 3) uint8 RGB, or float32 in [0, 1]: consecutive frames of one shot.
+        source: (H, W, 3) each: consecutive frames of one shot.
         made: the same frames of the result.
-        masks: (H, W) where the result's skin is new, float in [0, 1] or bool.
+        masks: (H, W) where the result's skin is new.
 
     Returns:
         The scores; pairs without enough static skin do not count.
@@ -49,27 +95,10 @@ def measure_flicker(
     Raises:
         ShapeError: pictures and masks do not fit together.
     """
-    rows, before = [], None
+    meter = FlickerMeter()
     for frame in zip(source, made, masks, strict=True):
-        size = check_shape("mask", frame[2], "H W")
-        check_shape("source", frame[0], "H W 3", **size)
-        check_shape("made", frame[1], "H W 3", **size)
-        if before is not None and (row := _compare(before, frame)):
-            rows.append(row)
-        before = frame
-    if not rows:
-        return FlickerScores(1.0, 1.0, 0.0, 0.0, 0)
-    low, source_low, fine, source_fine = np.sqrt(np.mean(rows, axis=0))
-    return FlickerScores(
-        flicker_ratio=float((low + _FLOOR) / (source_low + _FLOOR)),
-        grain_ratio=float((fine + _FLOOR) / (source_fine + _FLOOR)),
-        flicker=float(low),
-        source_flicker=float(source_low),
-        pairs=len(rows),
-    )
-
-
-Frame = tuple[np.ndarray, np.ndarray, np.ndarray]  # source, made, mask
+        meter.add(*frame)
+    return meter.scores()
 
 
 def _compare(before: Frame, now: Frame) -> tuple[float, float, float, float] | None:

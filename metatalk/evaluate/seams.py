@@ -48,15 +48,51 @@ class _Rim:
     depth_px: float
 
 
+class SeamMeter:
+    """Compares pictures along the edge of what was laid over them, one after another."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, ...]] = []
+
+    def add(self, source: np.ndarray, made: np.ndarray, mask: np.ndarray) -> None:
+        """Take in one picture; without a mask it does not count.
+
+        Args:
+            source: (H, W, 3) uint8 RGB, or float32 in [0, 1]: without the patch.
+            made: the same picture with it.
+            mask: (H, W) alpha of the patch, float in [0, 1] or bool; 0 outside.
+
+        Raises:
+            ShapeError: pictures and mask do not fit together.
+        """
+        if np.any(mask):
+            self._rows.append(_measure(*_around(source, made, mask)))
+
+    def scores(self) -> SeamScores:
+        """Average what was taken in."""
+        if not self._rows:
+            return SeamScores(1.0, 0.0, 0.0, 1.0, 0)
+        table = np.array(self._rows)
+        added, own = table[:, 0].mean(), table[:, 1].mean() + _FLOOR
+        fine_with, fine_without = table[:, 4].mean(), table[:, 5].mean()
+        return SeamScores(
+            jump_ratio=float(np.hypot(own, added) / own),
+            step=float(table[:, 2].mean()),
+            delta_e=float(table[:, 3].mean()),
+            definition_ratio=float(np.sqrt((fine_with + _FLOOR**2) / (fine_without + _FLOOR**2))),
+            frames=len(table),
+        )
+
+
 def measure_seams(
     source: Iterable[np.ndarray], made: Iterable[np.ndarray], masks: Iterable[np.ndarray]
 ) -> SeamScores:
-    """Compare pictures along the edge of what was laid over them.
+    """Compare pictures along the edge of what was laid over them, see `SeamMeter`.
 
     Args:
-        source: (H, W, 3) uint8 RGB, or float32 in [0, 1]: without the patch.
+        source: (H, W, 3) each, without the patch.
         made: the same pictures with it.
-        masks: (H, W) alpha of the patch, float in [0, 1] or bool; 0 outside.
+        masks: (H, W) alpha of the patch.
 
     Returns:
         The scores; pictures without a mask do not count.
@@ -64,23 +100,10 @@ def measure_seams(
     Raises:
         ShapeError: pictures and masks do not fit together.
     """
-    rows = [
-        _measure(*_around(before, after, mask))
-        for before, after, mask in zip(source, made, masks, strict=True)
-        if np.any(mask)
-    ]
-    if not rows:
-        return SeamScores(1.0, 0.0, 0.0, 1.0, 0)
-    table = np.array(rows)
-    added, own = table[:, 0].mean(), table[:, 1].mean() + _FLOOR
-    fine_with, fine_without = table[:, 4].mean(), table[:, 5].mean()
-    return SeamScores(
-        jump_ratio=float(np.hypot(own, added) / own),
-        step=float(table[:, 2].mean()),
-        delta_e=float(table[:, 3].mean()),
-        definition_ratio=float(np.sqrt((fine_with + _FLOOR**2) / (fine_without + _FLOOR**2))),
-        frames=len(rows),
-    )
+    meter = SeamMeter()
+    for frame in zip(source, made, masks, strict=True):
+        meter.add(*frame)
+    return meter.scores()
 
 
 def _around(

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 _CODE = re.compile(r"\d{1,2}[:;]\d{1,2}[:;]\d{1,2}[:;]\d{1,3}")
 _BETWEEN = re.compile(r"\s*(?:-->|-|–|—|\bto\b)\s*")
 _LABEL = 60  # characters of a subtitle that are kept
+_LEAST_LABEL_S = 600.0  # a film whose time code begins sooner may well have cues later than that
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,38 @@ def _decoded(content: bytes) -> str:
 def _shifted_to_film(
     cues: list[TimeRange], count: FrameCount, duration_s: float
 ) -> list[TimeRange]:
-    """Subtitles of a broadcast count by its time code, which begins at 10:00:00 or so."""
-    start_s = float(Fraction(count.start) / count.rate)
-    if not cues or min(cue.first_s for cue in cues) < duration_s or not start_s:
+    """Cues as times from the film's first frame, where they are timed by its time code.
+
+    Editing programs write subtitles so: of a film that begins at 01:00:00:00 the first cue is at
+    01:00:05. In a film of more than an hour that could be a time from its first frame, too.
+    """
+    label_s, least_s = _label_clock(count), min(cue.first_s for cue in cues)
+    is_certain = least_s >= duration_s
+    if not (is_certain or least_s >= label_s >= _LEAST_LABEL_S):
         return cues
-    LOG.info("the subtitles are timed by the film's time code, from %s", count.word(0))
-    moved = [replace(cue, first_s=cue.first_s - start_s, end_s=cue.end_s - start_s) for cue in cues]
-    return [cue for cue in moved if cue.first_s >= 0]
+    # Time code that drops no frames counts whole seconds that are longer than the clock's.
+    longer = 1.0 if count.drop else float(round(count.rate) / count.rate)
+    moved = [_moved(cue, label_s, longer) for cue in cues]
+    inside = [k for k, cue in enumerate(moved) if cue.end_s > 0 and cue.first_s < duration_s]
+    if not label_s or not inside:
+        return cues
+    LOG.warning(
+        "the subtitles are taken for timed by the film's time code, which begins at %s: the cue at"
+        " %s for %s of the film%s",
+        count.word(0),
+        clock_word(cues[inside[0]].first_s),
+        clock_word(moved[inside[0]].first_s),
+        "" if is_certain else "; if they count from its first frame, give the times themselves",
+    )
+    return [cue for cue in moved if cue.end_s > 0]
+
+
+def _moved(cue: TimeRange, label_s: float, longer: float) -> TimeRange:
+    first_s, end_s = ((time_s - label_s) * longer for time_s in (cue.first_s, cue.end_s))
+    return replace(cue, first_s=max(first_s, 0.0), end_s=end_s)
+
+
+def _label_clock(count: FrameCount) -> float:
+    """Seconds that the time code of the film's first frame reads as."""
+    hours, minutes, seconds, frames = (int(part) for part in re.split("[:;]", count.word(0)))
+    return hours * 3600 + minutes * 60 + seconds + frames / round(count.rate)

@@ -56,12 +56,27 @@ class Hand:
 
 
 class HandFinder:
-    """Finds hands in successive pictures; one once found is tracked, not searched again."""
+    """Finds hands in successive pictures; one once found is tracked, not searched again.
+
+    Its models are given back by `close`, or at the end of a `with`.
+    """
 
     def __init__(self, min_confidence: float = 0.5) -> None:
         self._min_confidence = min_confidence
         self._solution: Any = None
         self._stale = False
+
+    def __enter__(self) -> HandFinder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the models back; looking again opens them anew."""
+        if self._solution is not None:
+            self._solution.close()
+            self._solution = None
 
     def find(self, picture: np.ndarray) -> list[Hand]:
         """Find the hands in an RGB picture.

@@ -9,6 +9,7 @@ the film's own time everything is a change, for the filmed mouth is no longer in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import librosa
@@ -16,7 +17,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from metatalk.errors import ShapeError
-from metatalk.lipsync.delays import find_delays, shift_samples
+from metatalk.lipsync.delays import cut_piece, find_delays
 from metatalk.shapes import check_shape
 
 SAMPLE_RATE = 16_000
@@ -83,10 +84,10 @@ def compare_recordings(old: np.ndarray, new: np.ndarray, margin_s: float = 0.0) 
         if not np.isfinite(samples).all():
             raise ShapeError(f"{name} holds values that are not numbers")
     length = max(len(old), len(new), HOP)
-    old, new = _padded(old, length), _padded(new, length)
-    levels = mel_levels(new)
-    delays = find_delays(mel_levels(old), levels, old, new, HOP)
-    pairs = [_compare_levels(mel_levels(shift_samples(old, delay)), levels) for delay in delays]
+    levels = mel_levels(new, 0, length)
+    delays = find_delays(mel_levels(old, 0, length), levels, old, new, HOP, length)
+    # One after the other: the levels of all of them would take as much room again for each.
+    pairs = [_compare_levels(mel_levels(old, delay, length), levels) for delay in delays]
     distance = np.stack([pair.distance for pair in pairs])  # (K, M)
     path = _follow_delay(distance)
     found = distance[path, np.arange(distance.shape[1])]
@@ -103,28 +104,32 @@ def compare_recordings(old: np.ndarray, new: np.ndarray, margin_s: float = 0.0) 
     )
 
 
-def mel_levels(samples: np.ndarray) -> np.ndarray:
+def mel_levels(samples: np.ndarray, delay: int = 0, length: int | None = None) -> np.ndarray:
     """Levels in mel bands, in columns of 25 ms.
 
     Args:
         samples: (S,) at 16 kHz.
+        delay: samples by which the sound is to come later.
+        length: of the sound with its delay, silence behind its end; None: its own.
 
     Returns:
         (M, 32) float32 decibels; column m is centred on second m / 100.
     """
-    columns = 1 + len(samples) // HOP
+    length = len(samples) if length is None else length
+    columns = 1 + length // HOP
     levels = np.empty((columns, _BANDS), np.float32)
     bank = librosa.filters.mel(
         sr=SAMPLE_RATE, n_fft=_TRANSFORM, n_mels=_BANDS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ
     )
-    padded = np.pad(samples.astype(np.float32), _TRANSFORM // 2 + HOP)
+    samples = samples[max(-delay, 0) : max(length - delay, 0)]  # what is heard from 0 to `length`
     for first in range(0, columns, _BLOCK):
         last = min(first + _BLOCK, columns)
-        part = padded[(first + 1) * HOP : last * HOP + _TRANSFORM]
+        start = first * HOP - _TRANSFORM // 2 - max(delay, 0)
+        part = cut_piece(samples, start, start + (last - first - 1) * HOP + _TRANSFORM)
         spectrum = librosa.stft(
             part, n_fft=_TRANSFORM, win_length=_WINDOW, hop_length=HOP, center=False
         )
-        power = bank @ (np.abs(spectrum[:, : last - first]) ** 2)
+        power = bank @ (np.abs(spectrum) ** 2)
         levels[first:last] = (10 * np.log10(np.maximum(power, 10 ** (_QUIET_DB / 10)))).T
     return levels
 
@@ -143,15 +148,16 @@ def _compare_levels(old: np.ndarray, new: np.ndarray) -> _Pair:
     tilt = _means(new) - _means(old)
     usual = np.ones(len(new), bool)
     for _ in range(2):  # the second time without the columns that differ
-        floor = np.maximum(_floor(old[usual]) + tilt, _floor(new[usual])).astype(np.float32)
-        upper, lower = np.maximum(new, floor), np.maximum(old + tilt, floor)
-        heard = (upper > floor) | (lower > floor)  # (M, B)
-        apart = upper - lower
-        spread = 1.4826 * _heard_median(np.abs(apart), heard & usual[:, None])
+        floor = np.maximum(_floor(old, usual) + tilt, _floor(new, usual)).astype(np.float32)
+        apart, lower = np.maximum(new, floor), np.maximum(old + tilt, floor)
+        heard = (apart > floor) | (lower > floor)  # (M, B)
+        apart -= lower
+        del lower
+        spread = 1.4826 * _heard_median(apart, heard, usual, np.abs)
         weight = (1 / (spread**2 + _LEAST_SPREAD_DB**2)).astype(np.float32)
         raw = _distance(apart, weight / weight.sum())
         usual = raw <= max(float(np.median(raw[heard.any(1)])) if heard.any() else 0.0, _LEAST_DB)
-        tilt = tilt + _heard_median(apart, heard & usual[:, None])
+        tilt = tilt + _heard_median(apart, heard, usual)
     sounding = heard.mean(1) > 0.2
     smooth = uniform_filter1d(raw, _SMOOTH, mode="nearest")
     calm = smooth[sounding & usual]
@@ -164,33 +170,40 @@ def _compare_levels(old: np.ndarray, new: np.ndarray) -> _Pair:
 def _distance(apart: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(M,) decibels: root mean square of (M, B) differences, less of what the bands share."""
     shared = apart @ weight
-    own = ((apart - shared[:, None]) ** 2) @ weight
-    distance: np.ndarray = np.sqrt(own + (_ALL_BANDS * shared) ** 2)
+    own = apart - shared[:, None]
+    own *= own
+    distance: np.ndarray = np.sqrt(own @ weight + (_ALL_BANDS * shared) ** 2)
     return distance
 
 
 def _means(levels: np.ndarray) -> np.ndarray:
     """(B,) mean level of a band where it is heard."""
     heard = levels > _floor(levels)
-    total = (levels * heard).sum(0, dtype=np.float64)
+    total = levels.sum(0, dtype=np.float64, where=heard)
     means: np.ndarray = total / np.maximum(heard.sum(0), 1)
     return means.astype(np.float32)
 
 
-def _floor(levels: np.ndarray) -> np.ndarray:
-    """(B,) level below which a band holds noise."""
-    if not len(levels):
+def _floor(levels: np.ndarray, usual: np.ndarray | None = None) -> np.ndarray:
+    """(B,) level below which a band holds noise; by the columns (M,) that are usual alone."""
+    if usual is not None and not usual.any():
         return np.full(levels.shape[1], _QUIET_DB, np.float32)
-    quiet, loud = np.percentile(levels, [_FLOOR_SHARE, 95.0], axis=0)
+    bands = (band if usual is None else band[usual] for band in levels.T)
+    quiet, loud = np.array([np.percentile(band, [_FLOOR_SHARE, 95.0]) for band in bands]).T
     floor = np.minimum(np.maximum(quiet + _FLOOR_DB, loud - _DYNAMIC_DB), loud)
     return floor.astype(np.float32)
 
 
-def _heard_median(values: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """(B,) median of each band's (M, B) values in the columns in which it is heard."""
+def _heard_median(
+    values: np.ndarray,
+    heard: np.ndarray,
+    usual: np.ndarray,
+    measure: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> np.ndarray:
+    """(B,) median of a measure of each band's (M, B) values in its heard and usual columns."""
     medians = [
-        float(np.median(column[mask])) if mask.any() else 0.0
-        for column, mask in zip(values.T, heard.T, strict=True)
+        float(np.median(measure(band[mask & usual]))) if (mask & usual).any() else 0.0
+        for band, mask in zip(values.T, heard.T, strict=True)
     ]
     return np.array(medians, np.float32)
 
@@ -260,7 +273,3 @@ def _delay_changes(path: np.ndarray, delays: list[int]) -> tuple[tuple[float, fl
     return tuple(
         (float(start) / COLUMNS_PER_SECOND, delays[path[start]] / SAMPLE_RATE) for start in starts
     )
-
-
-def _padded(samples: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(samples.astype(np.float32), (0, length - len(samples)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import av
 
@@ -16,7 +17,7 @@ from metatalk.errors import MediaError
 from metatalk.media.colour import BT601, BT709, UNSPECIFIED, ColourTags
 from metatalk.media.hdr import HdrTags
 
-SEQUENCES = ("png", "tiff", "exr")
+SEQUENCES: Final = ("png", "tiff", "exr")
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".mxf": "mxf"}
 MXF_RATES = frozenset(
     Fraction(whole * 1000, thousandths)

@@ -28,13 +28,17 @@ from metatalk.timing import FrameIndex
 log = logging.getLogger(__name__)
 _SEEK_TRIES = 3  # key frames that may be passed over before the clip is begun anew
 _SEEK_COST = 12  # a seek is worth it where it saves decoding more frames than this
+# Backwards through a long group of pictures all of it is decoded again for every so many pictures
+# that are kept: few large ones would cost dozens of frames for each that is shown.
+_KEPT = 32
+_LEAST_BYTES, _MOST_BYTES = 128 << 20, 1 << 30
 
 
 def read_pictures_in_order(
     path: AnyPath,
     frames: Sequence[int],
     index: FrameIndex,
-    memory_bytes: int = 128 << 20,
+    memory_bytes: int | None = None,
     native: bool = False,
 ) -> Iterator[Picture]:
     """Decode chosen frames of a clip in a chosen order, repeats allowed.
@@ -43,7 +47,8 @@ def read_pictures_in_order(
         path: video file.
         frames: frame numbers, 0 to len(index) - 1, in the order in which they are wanted.
         index: the clip's frame index, as `index_frames` made it.
-        memory_bytes: the most that decoded pictures kept for later may take.
+        memory_bytes: the most that decoded pictures kept for later may take, but for two; None:
+            128 MiB, or as much as 32 of the clip's pictures where that is more, up to 1 GiB.
         native: keep the clip's depth and sampling of chroma, as `read_pictures` does.
 
     Returns:
@@ -60,7 +65,8 @@ def read_pictures_in_order(
     kept: dict[int, Picture] = {}
     with _Decoder(path, index) as decoder:
         first = maker.make(decoder.next_frame(), 0, 0)  # settles the size of all
-        room = max(2, memory_bytes // first.nbytes)
+        memory = _memory_for(first.nbytes) if memory_bytes is None else memory_bytes
+        room = max(2, memory // first.nbytes)
         for t, wanted in _with_lookahead(frames, room):
             if t == 0:
                 kept[0] = first
@@ -72,6 +78,10 @@ def read_pictures_in_order(
                     kept[number] = maker.make(frame, number, int(index.pts[number]))
             yield kept[t]
             kept = {number: picture for number, picture in kept.items() if number in wanted}
+
+
+def _memory_for(picture_bytes: int) -> int:
+    return min(max(_LEAST_BYTES, _KEPT * picture_bytes), _MOST_BYTES)
 
 
 def _with_lookahead(frames: Sequence[int], room: int) -> Iterator[tuple[int, Counter[int]]]:

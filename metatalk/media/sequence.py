@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +28,7 @@ from metatalk.media.writer import explain_write
 
 Ending = Literal["png", "tiff", "exr"]
 Alpha = Literal["straight", "premultiplied"]
+_AT_ONCE = 4  # pictures that are encoded at once: each waits for nobody, but takes its room
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class Film:
 
 class SequenceWriter:
     """Writes numbered pictures, a recording and a sheet about them into a folder.
+
+    Up to four pictures are encoded at once, in threads of their own; what keeps one from being
+    written is raised by a later `write`, or at the end of the block.
 
     All is there when the block ends well; after an exception there is what was there before.
     Pictures are called NAME.000123.png and so on, the sheet NAME.json, the sound NAME.wav or
@@ -95,10 +102,15 @@ class SequenceWriter:
         self._alpha = alpha
         comment = film.metadata.get("comment", "")
         self._says: Any = None
-        if ending == "png":
+        if ending == "tiff":
+            self._says = comment
+        elif ending == "png":
             self._says = png_chunks(comment, film.colour, film.pixel_aspect)
         elif ending == "exr":
             self._says = _header(film, comment)
+        self._workers = min(_AT_ONCE, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="write-pictures")
+        self._under_way: deque[Future[None]] = deque()
         self._stills = StillFolder(folder, ending, [self._name])
         try:
             if not folder.parent.is_dir():
@@ -122,55 +134,67 @@ class SequenceWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
+            self._pool.shutdown(cancel_futures=True)
             self._stills.__exit__(kind, error, traceback)
             return
         try:
+            self._wait_for_all_but(0)
             if not self._times:
                 raise MediaError(f"{self.path}: no frame was written", "drive at least one frame")
             sheet = json.dumps(self._sheet(), indent=2) + "\n"
             (self._stills.partial / f"{self._name}.json").write_text(sheet, encoding="utf-8")
             self._stills.__exit__(None, None, None)
         except BaseException as failure:
+            self._pool.shutdown(cancel_futures=True)  # before the place where they write goes
             self._stills.__exit__(type(failure), failure, None)
             raise explain_write(self.path, failure) from failure
+        self._pool.shutdown()
 
     def write(self, picture: Picture, pts: int) -> None:
         """Append a picture; arguments and errors as of `VideoWriter.write`."""
-        if self.ending == "exr":
-            self.write_array(exact_rgb(picture), pts)
-        elif self.bits == 8:
-            self.write_array(picture.rgb(), pts)
-        else:
-            self.write_array(picture.rgb_float(), pts)
+        self._append(picture, (picture.width, picture.height), pts)
 
     def write_array(self, pixels: np.ndarray, pts: int) -> None:
         """Append a picture that is RGB, or RGB with alpha, already.
 
         Args:
             pixels: (H, W, 3 or 4) float32 of which 1 is white; of a PNG or TIFF also uint8 or
-                uint16, which are written as they are.
+                uint16, which are written as they are. Not to be written into afterwards.
             pts: when it is shown, in the film's time base; later than the one before.
 
         Raises:
             MediaError: another size, a time that does not increase, or nothing more can be
                 written.
         """
+        self._append(pixels, (pixels.shape[1], pixels.shape[0]), pts)
+
+    def _append(self, picture: Picture | np.ndarray, size: tuple[int, int], pts: int) -> None:
         if self._times and pts <= self._times[-1]:
             raise MediaError(f"frame time {pts} does not follow {self._times[-1]}")
-        height, width = pixels.shape[:2]
-        if (width, height) != (self.film.width, self.film.height):
+        if size != (self.film.width, self.film.height):
             raise MediaError(
-                f"a picture of {width}x{height} in a sequence of"
+                f"a picture of {size[0]}x{size[1]} in a sequence of"
                 f" {self.film.width}x{self.film.height}"
             )
-        number = self._first + len(self._times)
         try:
-            self._stills.write(self._name, number, self._stored(pixels), self._says)
+            self._wait_for_all_but(self._workers)
         except OSError as error:
             raise explain_write(self.path, error) from error
+        number = self._first + len(self._times)
+        self._under_way.append(self._pool.submit(self._write_one, picture, number))
         self._times.append(pts)
 
-    def _stored(self, pixels: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
+    def _wait_for_all_but(self, count: int) -> None:
+        """Let no more than `count` pictures be under way; one that failed stays the first."""
+        while len(self._under_way) > count:
+            self._under_way[0].result()
+            self._under_way.popleft()
+
+    def _write_one(self, picture: Picture | np.ndarray, number: int) -> None:
+        self._stills.write(self._name, number, self._stored(picture), self._says)
+
+    def _stored(self, picture: Picture | np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
+        pixels = self._pixels(picture) if isinstance(picture, Picture) else picture
         if self.ending == "exr":
             kind = np.float32 if self.bits == 32 else np.float16
             return {
@@ -179,9 +203,14 @@ class SequenceWriter:
             }
         if pixels.dtype in (np.uint8, np.uint16):
             return pixels
-        most = (1 << self.bits) - 1
-        levels = np.rint(pixels.clip(0, 1) * np.float32(most))
-        return levels.astype(np.uint8 if self.bits == 8 else np.uint16)
+        levels = pixels.clip(0, 1)
+        levels *= np.float32((1 << self.bits) - 1)
+        return np.rint(levels, out=levels).astype(np.uint8 if self.bits == 8 else np.uint16)
+
+    def _pixels(self, picture: Picture) -> np.ndarray:
+        if self.ending == "exr":
+            return exact_rgb(picture)
+        return picture.rgb() if self.bits == 8 else picture.rgb_float()
 
     def _sheet(self) -> dict[str, Any]:
         film = self.film

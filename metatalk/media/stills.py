@@ -23,6 +23,9 @@ from metatalk.shapes import check_shape
 _FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # of 9; higher levels cost seconds and save little
 _DEFLATE = (cv2.IMWRITE_TIFF_COMPRESSION, 8)
 _PNG_HEAD = 33  # bytes of a PNG's signature and of its first chunk
+_DESCRIPTION, _SOFTWARE = 270, 305  # numbers of a TIFF's tags
+_TEXT, _ENTRY = 2, 12  # their type; bytes of an entry in its directory
+_MARK = f"synthetic: drawn with metatalk {__version__}"
 _FOUND = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
@@ -43,9 +46,44 @@ def write_png(path: Path, picture: np.ndarray, chunks: Sequence[bytes] = ()) -> 
     path.write_bytes(b"".join([encoded[:_PNG_HEAD], *chunks, encoded[_PNG_HEAD:]]))
 
 
-def write_tiff(path: Path, picture: np.ndarray) -> None:
-    """Write a picture as TIFF, without loss; arguments and errors as of `write_png`."""
-    path.write_bytes(_encode(path, ".tiff", picture, _DEFLATE))
+def write_tiff(path: Path, picture: np.ndarray, comment: str = _MARK) -> None:
+    """Write a picture as TIFF, without loss; errors as of `write_png`.
+
+    Args:
+        path: the file.
+        picture: as `write_png` takes it.
+        comment: words about it; "" for none.
+    """
+    words = {_DESCRIPTION: comment} if comment else {}
+    encoded = _encode(path, ".tiff", picture, _DEFLATE)
+    path.write_bytes(_with_words(encoded, {**words, _SOFTWARE: f"metatalk {__version__}"}))
+
+
+def _with_words(encoded: bytes, words: Mapping[int, str]) -> bytes:
+    """A TIFF with further tags of text: its directory is written anew, behind all else.
+
+    Source: TIFF, revision 6.0, section 2.
+    """
+    order = "<" if encoded[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(order + "I", encoded, 4)
+    (count,) = struct.unpack_from(order + "H", encoded, first)
+    starts = range(first + 2, first + 2 + (count + 1) * _ENTRY, _ENTRY)
+    entries = [encoded[start : start + _ENTRY] for start in starts[:-1]]
+    following = encoded[starts[-1] : starts[-1] + 4]  # where the next page's directory is
+    made = bytearray(encoded)
+    for tag, word in words.items():
+        text = word.encode("ascii", "replace") + b"\0"
+        place = text.ljust(4, b"\0")  # in the entry itself
+        if len(text) > 4:
+            made += bytes(len(made) % 2)  # offsets are even
+            place = struct.pack(order + "I", len(made))
+            made += text
+        entries.append(struct.pack(order + "HHI", tag, _TEXT, len(text)) + place)
+    entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
+    made += bytes(len(made) % 2)
+    struct.pack_into(order + "I", made, 4, len(made))
+    made += struct.pack(order + "H", len(entries)) + b"".join(entries) + following
+    return bytes(made)
 
 
 def _encode(path: Path, ending: str, picture: np.ndarray, how: tuple[int, int]) -> bytes:
@@ -62,7 +100,9 @@ def _encode(path: Path, ending: str, picture: np.ndarray, how: tuple[int, int]) 
     return encoded.tobytes()
 
 
-def png_chunks(comment: str, colour: ColourTags | None, pixel_aspect: Fraction) -> list[bytes]:
+def png_chunks(
+    comment: str, colour: ColourTags | None = None, pixel_aspect: Fraction = Fraction(1)
+) -> list[bytes]:
     """What a PNG says beside its pixels.
 
     Args:
@@ -113,7 +153,7 @@ def write_exr(
     attributes = {
         "compression": OpenEXR.ZIPS_COMPRESSION,
         "type": OpenEXR.scanlineimage,
-        "comments": f"synthetic: drawn with metatalk {__version__}",
+        "comments": _MARK,
         **(header or {}),
     }
     path.open("wb").close()  # OpenEXR does not tell why a place cannot be written
@@ -165,15 +205,16 @@ class StillFolder:
         name: str,
         number: int,
         picture: np.ndarray | Mapping[str, np.ndarray],
-        says: Mapping[str, Any] | Sequence[bytes] | None = None,
+        says: Mapping[str, Any] | Sequence[bytes] | str | None = None,
     ) -> None:
-        """Write one picture.
+        """Write one picture; several threads may do so at once.
 
         Args:
             name: what it shows.
             number: the frame.
             picture: an array as `write_png` takes it, or channels as `write_exr` does.
-            says: a PNG's chunks, or an EXR's header.
+            says: a PNG's chunks, an EXR's header or a TIFF's comment; None: that it is
+                synthetic.
 
         Raises:
             MediaError: it cannot be written.
@@ -183,9 +224,11 @@ class StillFolder:
         if not isinstance(picture, np.ndarray):
             write_exr(path, picture, says if isinstance(says, Mapping) else None)
         elif self.ending == "tiff":
-            write_tiff(path, picture)
+            write_tiff(path, picture, says if isinstance(says, str) else _MARK)
+        elif says is None or isinstance(says, Mapping | str):
+            write_png(path, picture, png_chunks(_MARK))
         else:
-            write_png(path, picture, () if says is None or isinstance(says, Mapping) else says)
+            write_png(path, picture, says)
 
     def __exit__(
         self,

@@ -14,13 +14,15 @@ from metatalk.compose.ahead import WriteBehind, one_thread_each, read_ahead
 from metatalk.compose.retiming.halfway import retimed_pictures
 from metatalk.compose.revoice import Revoiced, revoice
 from metatalk.config import Config
+from metatalk.errors import MediaError
 from metatalk.media.clip_sound import cut_sound
 from metatalk.media.codecs import SEQUENCES, require_fitting
 from metatalk.media.layer_writer import LayerWriter
 from metatalk.media.ordered import read_pictures_in_order
 from metatalk.render.bands import count_cores
+from metatalk.stages.actor import require_trained
 from metatalk.stages.drive_order import DriveOrder
-from metatalk.stages.drive_parts import preview_frames
+from metatalk.stages.drive_parts import check_parts, preview_frames
 from metatalk.stages.drive_preparation import Drive, prepare_drive
 from metatalk.stages.drive_review import review_drive, tell_filmed, write_review
 from metatalk.stages.ingredients import require_current_consents, require_safe_actor
@@ -36,6 +38,7 @@ from metatalk.stages.terms import (
     speech_detector_entries,
 )
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.footage import find_footage
 from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import (
@@ -74,6 +77,9 @@ def drive_actor(
     require_current_consents(order.clips)
     if config.commercial_safe:
         require_safe_actor(order.actor, order.clips)
+    if order.is_partial or order.preview is not None:
+        require_trained(folder, frozenset({"train_a2e"}) if order.performer else frozenset())
+        check_parts(order, config, order.target or find_footage(folder.root))
     _require_outputs(order, config)
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
         drive = prepare_drive(order, config, Path(scratch), rerun, progress_factory)
@@ -153,18 +159,19 @@ def _require_places(order: DriveOrder, config: Config) -> None:
     if order.patch is not None:
         layer_format(order.patch, config.drive.delivery)
     require_marker_names(order.markers)
+    if order.plot is not None and order.plot.suffix.lower() != ".png":
+        raise MediaError(f"{order.plot}: the plot is a PNG", "end its name in .png")
 
 
 def _require_outputs(order: DriveOrder, config: Config) -> None:
     folders = {order.output} if config.drive.delivery.format in SEQUENCES else set()
     if order.patch is not None and layer_format(order.patch, config.drive.delivery) in SEQUENCES:
         folders.add(order.patch)
-    for output in order.outputs:
-        if output in folders:
-            require_output_folder(output, order.sources)
-        else:
-            require_output(output, order.sources)
+    for output in order.outputs:  # before any folder is made
         require_apart(output, STAGE_NAMES, [order.actor])
+    for output in order.outputs:
+        check = require_output_folder if output in folders else require_output
+        check(output, order.sources)
 
 
 def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> Drive:

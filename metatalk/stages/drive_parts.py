@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from metatalk.compose.segments import SegmentRamps, segment_ramps
 from metatalk.config import Config
 from metatalk.errors import ConfigError
 from metatalk.interchange.ranges import TimeRange, as_array, clock_word, read_moment
-from metatalk.interchange.timecode import count_frames
+from metatalk.interchange.timecode import FrameCount, count_frames
 from metatalk.media.probe import probe_video
 from metatalk.stages.drive_order import PREVIEW_S, DriveOrder
 from metatalk.stages.footage import Footage
@@ -43,8 +45,36 @@ class Segments:
         return Segments(inside, ramps)
 
 
+def check_parts(order: DriveOrder, config: Config, clip: Path) -> None:
+    """Check what can be checked of the parts before any work.
+
+    Args:
+        order: `segments`, `changed_from`, `preview`.
+        config: `drive.retime`.
+        clip: the film.
+
+    Raises:
+        ConfigError: parts of a film that is re-timed; times that cannot be read.
+        MediaError: a file that cannot be read.
+    """
+    if order.is_partial and config.drive.retime in ("speech", "pose"):
+        raise ConfigError(
+            f"drive.retime={config.drive.retime} shows other frames than the film does, and only "
+            "parts of the film are to change",
+            "leave --retime out, or --segments and --changed-from",
+        )
+    if order.segments is None and order.preview is None:
+        return
+    info = probe_video(clip)
+    if order.segments is not None:
+        length_s = info.duration_s or math.inf
+        named_segments(order.segments, info.rate, info.timecode, length_s)
+    if order.preview is not None:
+        _preview_moment(order.preview, count_frames(info.rate, info.timecode))
+
+
 def choose_segments(
-    order: DriveOrder, footage: Footage, plan: FramePlan, config: Config
+    order: DriveOrder, footage: Footage, plan: FramePlan, heard_s: float, config: Config
 ) -> Segments | None:
     """Find the parts that get a new mouth.
 
@@ -52,28 +82,24 @@ def choose_segments(
         order: `segments`, `changed_from` and the recording.
         footage: the film.
         plan: of the result.
-        config: `drive.segments`, `drive.retime`.
+        heard_s: how long the recording is.
+        config: `drive.segments`.
 
     Returns:
         The parts; None where all of the film is re-voiced.
 
     Raises:
-        ConfigError: parts that cannot be read, or of a film that is re-timed; nothing is new.
+        ConfigError: parts that cannot be read, or after the recording's end; nothing is new.
         MediaError: a file that cannot be read.
     """
     if not order.is_partial:
         return None
-    if config.drive.retime in ("speech", "pose"):
-        raise ConfigError(
-            f"drive.retime={config.drive.retime} shows other frames than the film does, and only "
-            "parts of the film are to change",
-            "leave --retime out, or --segments and --changed-from",
-        )
     seconds, rate = plan.seconds(), footage.index.rate
     duration_s = float(seconds[-1] + 1 / rate)
     if order.segments is not None:
         timecode = probe_video(footage.clip).timecode
         ranges = named_segments(order.segments, rate, timecode, duration_s)
+        _require_sound(ranges, heard_s, duration_s, float(rate))
     else:
         assert order.changed_from is not None
         assert order.audio is not None  # which an order has to compare with
@@ -100,7 +126,7 @@ def preview_frames(preview: str, footage: Footage, plan: FramePlan) -> tuple[int
         ConfigError: no time, or one outside the result.
     """
     rate = footage.index.rate
-    start_s = read_moment(preview, count_frames(rate, probe_video(footage.clip).timecode))
+    start_s = _preview_moment(preview, count_frames(rate, probe_video(footage.clip).timecode))
     seconds = plan.seconds()
     end_s = float(seconds[-1] + 1 / rate)
     if not 0 <= start_s < end_s:
@@ -111,6 +137,30 @@ def preview_frames(preview: str, footage: Footage, plan: FramePlan) -> tuple[int
     first = max(int(np.searchsorted(seconds, start_s + 1e-6, side="right")) - 1, 0)
     end = int(np.searchsorted(seconds, seconds[first] + PREVIEW_S - 1e-6))
     return first, max(end, first + 1)
+
+
+def _preview_moment(preview: str, count: FrameCount) -> float:
+    try:
+        return read_moment(preview, count)
+    except ConfigError as error:
+        raise ConfigError(error.problem, "give one moment, such as --preview 0:01:10") from error
+
+
+def _require_sound(ranges: list[TimeRange], heard_s: float, duration_s: float, rate: float) -> None:
+    """The recording is the film's whole new sound, and not the new words alone."""
+    remedy = "give the film's whole new sound, from its first frame on"
+    for part in ranges:
+        if part.first_s >= heard_s:
+            raise ConfigError(
+                f"the recording lasts {clock_word(heard_s)}, and the segment from "
+                f"{clock_word(part.first_s)} begins later",
+                remedy,
+            )
+    if heard_s < duration_s - 2 / rate:
+        LOG.warning(
+            "the recording lasts %s and the film %s, whose end is silent: %s",
+            clock_word(heard_s), clock_word(duration_s), remedy,
+        )  # fmt: skip
 
 
 def _cuts(footage: Footage, plan: FramePlan) -> np.ndarray:

@@ -18,7 +18,7 @@ from metatalk.compose.fallback.stretches import (
 from metatalk.compose.mouth import tune_mouth
 from metatalk.compose.retiming.plan import FramePlan, retime_track, retime_transforms
 from metatalk.compose.revoice import Performance, Studio
-from metatalk.compose.segments import blend_expression, true_runs
+from metatalk.compose.segments import blend_expression
 from metatalk.config import Config
 from metatalk.interchange.edits import Edits
 from metatalk.interchange.reading import read_curves
@@ -40,6 +40,7 @@ from metatalk.stages.performer import open_performance
 from metatalk.stages.retiming import choose_plan, hear_speaking
 from metatalk.stages.stage import ProgressFactory, silent_progress
 from metatalk.stages.studio import choose_sources, open_studio
+from metatalk.timing import true_runs
 from metatalk.workspace.actor import ActorFolder
 
 
@@ -137,7 +138,7 @@ def prepare_drive(
     if edits is not None:
         shown = _draw(shown, edits, plan, mouth, model, bool(order.performer))
     strength, wanted = _strength(footage, plan, kept, config), np.ones(len(plan), bool)
-    segments = choose_segments(order, footage, plan, config)
+    segments = choose_segments(order, footage, plan, float(mouth.heard_s), config)
     if segments is not None:
         shown = blend_expression(filmed.expression.numpy(), shown, segments.ramps.mouth)
         strength = np.minimum(strength, segments.ramps.picture)

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from metatalk.compose.retiming.plan import FramePlan
-from metatalk.compose.segments import true_runs
+from metatalk.compose.segments import frames_within
 from metatalk.interchange.markers import Reel
 from metatalk.interchange.timecode import count_frames
 from metatalk.media.probe import probe_video
 from metatalk.stages.drive_preparation import Drive
 from metatalk.stages.review import Review, find_fit_doubts, review_result, write_markers
+from metatalk.timing import true_runs
 
 LOG = logging.getLogger(__name__)
 _TOLD = 12  # of the places that are said one by one
@@ -33,12 +34,11 @@ def review_drive(drive: Drive) -> Review:
     """
     plan = drive.plan
     rate = float(drive.footage.index.rate)
-    seconds = plan.seconds()
     parts = drive.segments.ranges if drive.segments else []
     segments = [
         (first, end, part.words)
         for part in parts
-        for first, end in true_runs((seconds >= part.first_s) & (seconds < part.end_s))
+        for first, end in true_runs(frames_within(plan.seconds(), part.first_s, part.end_s))
     ]
     return review_result(
         plan.frames,
@@ -55,9 +55,14 @@ def review_drive(drive: Drive) -> Review:
 def tell_filmed(drive: Drive) -> None:
     """Say where the filmed mouth stays."""
     parts, seconds = drive.fallbacks, drive.plan.seconds()
+    step_s = 1 / float(drive.footage.index.rate)
     for one in parts[:_TOLD]:
-        first_s, last_s = seconds[one.first], seconds[one.end - 1]
-        LOG.warning("the filmed mouth stays from %.2f to %.2f s: %s", first_s, last_s, one.words)
+        first_s, end_s = seconds[one.first], seconds[one.end - 1] + step_s
+        LOG.warning("the filmed mouth stays from %.2f to %.2f s: %s", first_s, end_s, one.words)
+    if not (drive.strength > 0).any():
+        LOG.warning(
+            "no frame of this result has a new mouth: see the reasons above, and drive.fallback.*"
+        )
     if len(parts) > _TOLD:
         LOG.warning("and in %d more places; --markers FILE.csv lists them", len(parts) - _TOLD)
 

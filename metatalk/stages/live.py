@@ -23,6 +23,7 @@ from metatalk.a2e.hearing import reopen_ears
 from metatalk.a2e.level_detector import LevelDetector
 from metatalk.a2e.stream import Detector, MouthStream
 from metatalk.compose.ahead import one_thread_each, read_ahead
+from metatalk.compose.config import DriveConfig
 from metatalk.compose.live import LatencyMeter, LiveShow, draw_frame, frame_behind
 from metatalk.config import Config
 from metatalk.errors import MediaError
@@ -172,6 +173,7 @@ def drive_live(
     Raises:
         MetatalkError: whatever the user can mend.
     """
+    _tell_idle(config)
     folder, chosen = ActorFolder(actor), choose_format(output, container)
     is_kept = is_place_on_disk(output)
     require_current_consents([target])
@@ -198,6 +200,14 @@ def drive_live(
         progress = stack.enter_context(progress_factory("live"))
         stage = _Stage(cast, config, SoundFeed(blocks, stop), progress)
         return {"output": output, **stage.run(output, chosen)}
+
+
+def _tell_idle(config: Config) -> None:
+    """Name the settings of `drive` that a show which is not known in advance cannot follow."""
+    drive, usual = config.drive, DriveConfig()
+    names = ("retime", "retiming", "segments", "mouth", "eyes", "delivery", "length")
+    if idle := [name for name in names if getattr(drive, name) != getattr(usual, name)]:
+        LOG.warning("live follows no drive.%s: they are for `drive`", ", drive.".join(idle))
 
 
 class _Stage:

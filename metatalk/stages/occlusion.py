@@ -52,7 +52,7 @@ from metatalk.workspace.output import TARGETS
 LOG = logging.getLogger(__name__)
 FILE = "hidden.npz"
 REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
-PATIENCE_S, POLL_S = 120.0, 0.2  # another drive of the same clip may be measuring it
+POLL_S = 0.2  # another drive of the same clip may be measuring it
 INSIDE, UNDER_HAND = 1, 2  # bits of what is noted of a cell
 
 
@@ -66,12 +66,13 @@ def compute(
 ) -> Metrics:
     """Look at every frame once, then compare each with what is usual in the clip.
 
-    What the cells show lies in a scratch file meanwhile: memory does not grow with the clip.
+    What the cells show lies in a scratch file meanwhile: memory does not grow with the clip. It
+    lies in the partial folder, which the next run clears if this one is killed.
     """
     person, track, camera = load_coefficients(inputs["fit"] / "coefficients.npz")
     shots = load_landmarks(inputs["landmarks"] / "landmarks.npz").shots
     grid = build_grid(open_face_model(config.face_model, landmarks), person)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
         shape = (len(track), len(grid))
         colours = np.lib.format.open_memmap(
             Path(scratch) / "colours.npy", "w+", np.uint8, (*shape, 3)
@@ -101,21 +102,23 @@ def _watch(
     """Fill the arrays of T frames; (T,) bool: those that were looked at."""
     colours, notes, shares, edges = written
     starts, seen = set(shots[:, 0].tolist()), np.zeros(len(track), bool)
-    watch, has_face = FaceWatch(HandFinder()), track.has_face.numpy()
-    for picture in read_pictures(clip):
-        frame = picture.index
-        if frame >= len(track):
-            break
-        if frame in starts:
-            watch.reset()
-        if has_face[frame]:
-            one = track.take(np.array([frame]))
-            places = place_cells(grid, one, camera)[0], place_painted(grid, one, camera)[0]
-            glimpse = watch.look(picture, *places)
-            colours[frame], shares[frame] = glimpse.colours, glimpse.hand_share
-            notes[frame] = INSIDE * glimpse.inside + UNDER_HAND * glimpse.under_hand
-            edges[frame], seen[frame] = glimpse.edges, True
-        progress(frame + 1, len(track))
+    has_face = track.has_face.numpy()
+    with HandFinder() as hands:
+        watch = FaceWatch(hands)
+        for picture in read_pictures(clip):
+            frame = picture.index
+            if frame >= len(track):
+                break
+            if frame in starts:
+                watch.reset()
+            if has_face[frame]:
+                one = track.take(np.array([frame]))
+                places = place_cells(grid, one, camera)[0], place_painted(grid, one, camera)[0]
+                glimpse = watch.look(picture, *places)
+                colours[frame], shares[frame] = glimpse.colours, glimpse.hand_share
+                notes[frame] = INSIDE * glimpse.inside + UNDER_HAND * glimpse.under_hand
+                edges[frame], seen[frame] = glimpse.edges, True
+            progress(frame + 1, len(track))
     return seen
 
 
@@ -203,18 +206,20 @@ def run_when_free(
     config: Config,
     rerun: frozenset[str],
     progress_factory: ProgressFactory,
-    patience_s: float = PATIENCE_S,
 ) -> None:
-    """Run stages as soon as no other drive of the same clip does: it does what is wanted here."""
-    until = time.monotonic() + patience_s
+    """Run stages as soon as no other drive of the same clip does: it does what is wanted here.
+
+    However long that takes: the lock dies with its process, so a held one has a living holder.
+    """
+    told = False
     while True:
         try:
             run_stages(stages, root, sources, config, rerun, progress_factory)
             return
-        except BusyActorError:
-            if time.monotonic() > until:
-                raise
-            LOG.debug("%s: waiting for another process", root)
+        except BusyActorError as busy:
+            if not told:
+                LOG.info("%s; waiting until it has done", busy.problem)
+            told = True
             time.sleep(POLL_S)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 from metatalk import __version__
 from metatalk.compose.config import DriveConfig
@@ -18,7 +17,7 @@ from metatalk.media.layer_writer import LayerWriter
 from metatalk.media.picture import CHROMA_420
 from metatalk.media.planes import say_if_reduced
 from metatalk.media.probe import VideoInfo, probe_video
-from metatalk.media.sequence import Ending, Film, SequenceWriter
+from metatalk.media.sequence import Film, SequenceWriter
 from metatalk.media.writer import VideoWriter
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def open_result(
         return SequenceWriter(
             output,
             film,
-            cast(Ending, delivery.format),
+            delivery.format,
             bits=delivery.bits,
             first_number=_first_number(delivery, count, first_frame),
             audio=audio,

@@ -32,6 +32,7 @@ from metatalk.media.video import read_pictures
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.footage import Footage
 from metatalk.stages.mouths import Mouth
+from metatalk.workspace.output import written_aside
 
 
 def choose_plan(
@@ -120,7 +121,8 @@ def plot_plan(
         footage.landmarks.shots,
     )
     title = f"drive.retime={config.drive.retime}: {len(plan)} frames of {footage.clip.name}"
-    write_png(path, draw_retiming(trace, title))
+    with written_aside(path) as partial:
+        write_png(partial, draw_retiming(trace, title))
 
 
 def _open_source(footage: Footage) -> Source:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from metatalk.compose.segments import true_runs
 from metatalk.errors import MediaError
 from metatalk.evaluate.doubts import DoubtRange, doubtful_ranges, judge_frames, rank_frames
 from metatalk.evaluate.fit_curves import measure_curves
@@ -30,7 +29,9 @@ from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.shapes import check_shape
 from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.timing import true_runs
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
+from metatalk.workspace.output import written_aside
 
 LOG = logging.getLogger(__name__)
 MOST = 20  # markers: an editor looks at each
@@ -176,8 +177,8 @@ def write_markers(path: Path, markers: Sequence[Marker], reel: Reel) -> None:
             "times. An .otio or .fcpxml file keeps the frames",
             path, float(reel.rate), float(standard_rate(reel.rate)),
         )  # fmt: skip
-    with disk_errors_remedied(path.parent):
-        path.write_text(_worded(name, markers, reel), encoding="utf-8")
+    with disk_errors_remedied(path.parent), written_aside(path) as partial:
+        partial.write_text(_worded(name, markers, reel), encoding="utf-8")
 
 
 def _worded(name: str, markers: Sequence[Marker], reel: Reel) -> str:

@@ -42,7 +42,7 @@ from metatalk.stages.provenance import own_entry, write_result_ledger
 from metatalk.stages.result_video import ResultWriter, open_result
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.terms import landmark_model_entry, require_commercial, wav2lip_entry
-from metatalk.timing import FrameIndex
+from metatalk.timing import FrameIndex, true_runs
 from metatalk.workspace.actor import disk_errors_remedied
 from metatalk.workspace.consent import Consent, footage_entry
 from metatalk.workspace.digest import digest_file
@@ -254,8 +254,7 @@ def _stream(
 
 def _ranges(missing: np.ndarray) -> list[tuple[int, int]]:
     """First and last frame of each stretch of the result that is marked."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]])))
-    return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
+    return [(first, end - 1) for first, end in true_runs(missing)]
 
 
 def _warn_of_missing(missing: np.ndarray, shown: FramePlan) -> None:

@@ -176,7 +176,7 @@ def disk_errors_remedied(folder: Path) -> Iterator[None]:
 _DISK_REMEDIES = {
     errno.EACCES: "give yourself the right to write there, or name another --actor folder",
     errno.EPERM: "give yourself the right to write there, or name another --actor folder",
-    errno.EROFS: "the disk is read-only: name an --actor folder on another one",
+    errno.EROFS: "the disk is read-only: use a folder, or a copy of the actor, on another one",
     errno.ENOSPC: "the disk is full: free some space and run again, finished stages are kept",
     errno.EDQUOT: "your quota is used up: free some space and run again, finished stages are kept",
     errno.EEXIST: "a file of that name is in the way: name another --actor folder",

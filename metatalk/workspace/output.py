@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from metatalk.errors import MediaError
 
 ACTOR_FILES = ("config.json", "ledger.json", "footage.json", ".lock")
+RESULT_MARK = "synthetic"  # what the comment in a result begins with
 TARGETS = "targets"  # artefacts of other clips, a folder each
 
 
@@ -40,13 +44,51 @@ def require_output_folder(folder: Path, sources: Iterable[Path]) -> None:
 
     Raises:
         MediaError: a file in its place, a place that cannot be written, or a folder with one of
-            the sources.
+            the sources, or with somebody's own pictures by the names that are to be written.
     """
     if folder.exists() and not folder.is_dir():
         raise MediaError(f"{folder} is a file", "give -o the name of a folder")
+    if folder.is_dir() and not _is_ours(folder) and (there := _numbered(folder)) is not None:
+        raise MediaError(
+            f"{folder} holds pictures that metatalk did not write, such as {there.name}",
+            "give -o another folder",
+        )
     if any(source.resolve().parent == folder.resolve() for source in sources):
         raise MediaError(f"{folder} holds files to work from", "give -o another folder")
     _require_place(folder if folder.is_dir() else folder.parent)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the sheet of a folder's sequence says that it is a result."""
+    try:
+        sheet = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+        return str(sheet["comment"]).startswith(RESULT_MARK)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _numbered(folder: Path) -> Path | None:
+    """A picture that a sequence of the folder's name would replace."""
+    numbered = re.compile(re.escape(folder.name) + r"\.\d{6,}\.\w+")
+    return next((path for path in folder.iterdir() if numbered.fullmatch(path.name)), None)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A file to write, which takes its name when the block ends well, and is gone else.
+
+    Args:
+        path: the file to be.
+
+    Returns:
+        Context with a hidden file beside it, of the same ending.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def require_no_source(outputs: Iterable[Path], sources: Iterable[Path]) -> None:

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from e2e_clips import grey_picture, write_clip
+from e2e_clips import grey_picture, prepare, write_clip
 
-from metatalk.config import load_config
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.media.audio import Sound, read_sound
 from metatalk.media.picture import Picture
 from metatalk.media.probe import probe_video
 from metatalk.media.video import index_frames
 from metatalk.morphable.coefficients import load_coefficients
-from metatalk.stages.drive import prepare_drive
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.performer import Performer
 
@@ -29,8 +27,8 @@ def lower_units() -> np.ndarray:
     return open_face_model("anny", LandmarksConfig()).lower_units.numpy()
 
 
-def test_a_clip_drives_itself_frame_by_frame(actor: Path, clip: Path) -> None:
-    drive = prepare_drive(actor, None, None, load_config("tiny"), performer=Performer(clip))
+def test_a_clip_drives_itself_frame_by_frame(actor: Path, clip: Path, tmp_path: Path) -> None:
+    drive = prepare(actor, tmp_path, performer=Performer(clip))
     _, track, _ = load_coefficients(actor / "fit" / "coefficients.npz")
     assert torch.equal(drive.performance.expression, track.expression)
     assert drive.plan.frames.tolist() == list(range(len(track)))
@@ -49,7 +47,7 @@ def test_another_clip_of_the_actor_moves_the_mouth_alone(
     heard, said = read_sound(tmp_path / "says.mp4").samples, read_sound(clip).samples
     count = min(len(heard), len(said))
     assert np.corrcoef(heard[:count], said[:count])[0, 1] > 0.99
-    drive = prepare_drive(actor, None, None, load_config("tiny"), performer=Performer(clip))
+    drive = prepare(actor, tmp_path, performer=Performer(clip))
     _, own, _ = load_coefficients(actor / "fit" / "coefficients.npz")
     _, acted, _ = load_coefficients(*actor.glob("targets/*/fit/coefficients.npz"))
     lower, shown = lower_units(), drive.performance.expression
@@ -75,7 +73,7 @@ def test_somebody_else_without_sound_stays_in_the_actor_s_range(
     assert not probe_video(out).has_audio
     assert len(index_frames(out)) == 30
     joe = Performer(clip, other_person=True)
-    drive = prepare_drive(actor, None, None, load_config("tiny"), performer=joe)
+    drive = prepare(actor, tmp_path, performer=joe)
     _, own, _ = load_coefficients(actor / "fit" / "coefficients.npz")
     lower, shown = lower_units(), drive.performance.expression
     low, high = own.expression[:, lower].amin(0), own.expression[:, lower].amax(0)
@@ -86,10 +84,9 @@ def test_somebody_else_without_sound_stays_in_the_actor_s_range(
 
 
 def test_a_recording_is_heard_and_does_not_move_the_face(
-    actor: Path, clip: Path, recording: Path
+    actor: Path, clip: Path, recording: Path, tmp_path: Path
 ) -> None:
-    config = load_config("tiny")
-    drive = prepare_drive(actor, recording, None, config, performer=Performer(clip))
+    drive = prepare(actor, tmp_path, recording, performer=Performer(clip))
     _, track, _ = load_coefficients(actor / "fit" / "coefficients.npz")
     assert torch.equal(drive.performance.expression, track.expression[:50])  # two seconds of it
 

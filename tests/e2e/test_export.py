@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from e2e_clips import prepare
 
-from metatalk.config import load_config
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.media.video import index_frames, read_pictures
 from metatalk.morphable.coefficients import load_coefficients
-from metatalk.stages.drive import prepare_drive
 from metatalk.stages.face_model import open_face_model
 
 Run = Callable[..., tuple[int, str, str]]
@@ -76,7 +75,7 @@ def test_edited_curves_drive_the_mouth(
     actor: Path, curves: Path, recording: Path, tmp_path: Path
 ) -> None:
     edited = rewrite(curves, tmp_path / "edited.csv", jawOpen=0.75, browInnerUp=0.9)
-    drive = prepare_drive(actor, recording, None, load_config("tiny"), expression=edited)
+    drive = prepare(actor, tmp_path, recording, expression=edited)
     model = open_face_model("anny", LandmarksConfig())
     _, track, _ = load_coefficients(actor / "fit" / "coefficients.npz")
     expected = track.expression[:50].clone()  # its own lower face at its own times, as filmed

@@ -18,3 +18,13 @@ def changing_sound(seconds: float, seed: int = 3) -> np.ndarray:
         band = butter(2, (low, high), "bandpass", fs=RATE, output="sos")
         parts.append(sosfilt(band, carrier[start : start + step]) * chance.uniform(0, 1))
     return (0.3 * np.concatenate(parts)).astype(np.float32)
+
+
+def delayed(samples: np.ndarray, delay: int) -> np.ndarray:
+    """The same sound later, or earlier by a negative delay; its length stays."""
+    shifted = np.zeros_like(samples)
+    if delay >= 0:
+        shifted[delay:] = samples[: max(len(samples) - delay, 0)]
+    else:
+        shifted[:delay] = samples[-delay:]
+    return shifted

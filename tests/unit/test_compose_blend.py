@@ -360,3 +360,23 @@ def test_settings_are_checked(wrong):
 def test_settings_of_the_seam_are_checked(wrong):
     with pytest.raises(ConfigError, match=f"drive.seam.{next(iter(wrong))}"):
         SeamConfig(**wrong)
+
+
+@pytest.mark.parametrize(("least", "most", "limit"), [(0.15, 0.4, 0.015), (1.3, 3.2, 0.01)])
+def test_a_head_that_comes_nearer_brings_no_step(least, most, limit):
+    """Where a level of the pyramid comes or goes, neighbouring frames look alike."""
+    generated, alike = np.full((256, 256, 3), 0.6, np.float32), []
+    mask = cv2.resize(disc(), (256, 256), interpolation=cv2.INTER_NEAREST)
+    nowhere = np.full((256, 256, 2), np.nan, np.float32)
+    for scale in np.geomspace(least, most, 120):
+        side = int(256 * scale) + 2
+        window = find_window(np.array([[1 / scale, 0, 0], [0, 1 / scale, 0]]), 256, side, side)
+        assert window is not None
+        filmed = np.full((window.height, window.width, 3), 0.5, np.float32)
+        patch = compose_window(generated, mask, nowhere, filmed, window, DriveConfig())
+        picture, alpha = spread(patch, window)
+        shown = alpha * (picture[..., 0] - 0.5)
+        places = ((np.arange(16, 240, 2) + 0.5) * scale - 0.5).astype(np.float32)
+        alike.append(cv2.remap(shown, *np.meshgrid(places, places), cv2.INTER_LINEAR))
+    steps = np.abs(np.diff(alike, axis=0)).max((1, 2))
+    assert steps.max() < limit  # the two pictures differ by 0.1

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.eyes.blink_plan import EyeFootage, look_at_eyes, plan_eyes
-from metatalk.compose.eyes.blink_times import PAUSE_S, blink_rate, runs_of
+from metatalk.compose.eyes.blink_times import blink_rate
 from metatalk.compose.eyes.config import EyesConfig
 from metatalk.compose.eyes.plan import (
     NOTHING,
@@ -251,9 +251,3 @@ def test_wrong_arguments_are_told():
     ):
         with pytest.raises(ConfigError, match=f"drive.eyes.{name}"):
             EyesConfig(**{name: value})
-
-
-def test_runs():
-    assert list(runs_of(np.array([1, 1, 0, 1], bool))) == [(0, 2), (3, 4)]
-    assert list(runs_of(np.zeros(3, bool))) == []
-    assert PAUSE_S < 0.25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -146,6 +147,24 @@ def _forward_only(node: np.ndarray, costs: WalkCosts, run: int) -> float:
                 reached[key] = min(reached.get(key, np.inf), paid + row[t])
         states = reached
     return min(states.values())
+
+
+def test_memory_is_a_few_states_and_a_stretch_of_steps():
+    """The states of all ages at every root of N frames would take seven times as much."""
+    footage, result, run = 400, 2500, 30
+    rng = np.random.default_rng(5)
+    costs = WalkCosts(
+        np.array([[0, footage]]), rng.random(footage), rng.random(footage), *no_jumps(footage)
+    )
+    table = rng.random((3, footage))
+    node = lambda first, end: table[np.arange(first, end) // 40 % 3]  # noqa: E731
+    find_walk(3, node, costs, run)  # compiles
+    tracemalloc.start()
+    frames, _ = find_walk(result, node, costs, run)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(frames) == result
+    assert most < 0.25 * 2 * (run + 2) * footage * (8 + 1) * result**0.5
 
 
 def test_a_single_frame_can_be_shown_twice_only():

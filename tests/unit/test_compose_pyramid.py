@@ -28,9 +28,12 @@ def noise(blur_px: float, seed: int = 0) -> np.ndarray:
     return 0.5 + 0.1 * picture / picture.std()
 
 
-def laid(filmed: np.ndarray, picture: np.ndarray, levels: int) -> np.ndarray:
-    alpha = rim_alpha(ramp())[..., None]
-    return alpha * blend_bands(filmed, picture, ramp(), levels, REACH) + (1 - alpha) * filmed
+def laid(
+    filmed: np.ndarray, picture: np.ndarray, levels: float, depth: np.ndarray | None = None
+) -> np.ndarray:
+    depth = ramp() if depth is None else depth
+    alpha = rim_alpha(depth)[..., None]
+    return alpha * blend_bands(filmed, picture, depth, levels, REACH) + (1 - alpha) * filmed
 
 
 @settings(deadline=None, max_examples=20)
@@ -93,10 +96,35 @@ def test_alpha_is_zero_at_the_edge_and_one_inside():
     assert (np.diff(alpha) >= 0).all()
 
 
-@pytest.mark.parametrize(("scale", "levels"), [(0.25, 2), (1.0, 4), (1.3, 4), (2.0, 5), (8.0, 7)])
+@pytest.mark.parametrize(("scale", "levels"), [(0.25, 2), (1.0, 4), (1.5, 4.585), (2.0, 5), (8, 7)])
 def test_a_larger_face_has_more_levels(scale, levels):
-    assert count_levels(4, scale, 2000, 2000) == levels
+    assert count_levels(4, scale, 2000, 2000) == pytest.approx(levels, abs=1e-3)
     assert count_levels(4, scale, 3, 3) == 1
+
+
+@pytest.mark.parametrize("whole", [1, 2, 3, 4])
+def test_a_level_comes_by_shares(whole):
+    """Nothing jumps where a level begins, and a share of one lies between the two."""
+    filmed, picture = noise(0.6), noise(0.6, 1) + np.float32(0.1)
+    at = lambda levels: laid(filmed, picture, levels)  # noqa: E731
+    np.testing.assert_allclose(at(whole), at(whole + 1e-4), atol=1e-4)
+    np.testing.assert_allclose(at(whole + 1), at(whole + 1 - 1e-4), atol=1e-4)
+    steps = [np.abs(at(whole + k / 8 + 1 / 8) - at(whole + k / 8)).max() for k in range(8)]
+    assert max(steps) < 0.55 * np.abs(at(whole + 1) - at(whole)).max()
+
+
+def test_a_picture_of_another_size_has_its_rim_in_the_same_place():
+    """Odd sides must not shift what a coarse band's rim is measured by."""
+    bright = lambda width: laid(  # noqa: E731
+        *(np.full((64, width, 3), value, np.float32) for value in (0.5, 0.6)), 4, depth(width)
+    )
+    depth = lambda width: np.tile(  # noqa: E731
+        (width - 20 - np.arange(width, dtype=np.float32)).clip(0) / np.float32(FEATHER_PX), (64, 1)
+    )
+    # The edge lies at the same column of both, as seen from the right.
+    even, odd = bright(256)[32, -100:, 0], bright(249)[32, -100:, 0]
+    slope = np.abs(np.diff(even)).max()
+    assert np.abs(even - odd).max() < 1.5 * slope
 
 
 def test_arguments_are_checked():

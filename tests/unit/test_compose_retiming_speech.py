@@ -95,6 +95,13 @@ def test_a_repeat_stands_half_way_to_the_next_frame():
     assert share.dtype == np.float32
 
 
+def test_a_repeat_before_a_jump_or_a_cut_stays_as_it_was_filmed():
+    frames = np.array([11, 12, 12, 80, 80, 79, 90, 90])
+    towards, share = half_steps(frames)
+    assert share.tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
+    assert towards.tolist() == [11, 12, 12, 80, 79, 79, 90, 90]
+
+
 def test_the_walk_stays_in_the_best_shot_and_away_from_what_is_to_be_avoided():
     speed = np.full(150, 0.5)
     source = some_source(speed, [[0, 60], [60, 80], [80, 150]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,14 @@ from face_toys import CAMERA, toy_model, toy_track
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metatalk.compose.ahead import one_thread_each
+from metatalk.compose.blend import Patch
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.jaw_config import JawConfig
 from metatalk.compose.revoice import Performance, Revoiced, Studio, presence, revoice
+from metatalk.compose.seam.grain import TILE_PX, Grain
 from metatalk.errors import ShapeError
-from metatalk.morphable.coefficients import PersonCoefficients
+from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
 from metatalk.neural.generator import Generator
 from metatalk.render.scene import Scene
 
@@ -146,6 +151,98 @@ def test_workers_do_not_change_the_picture(studio: Studio, workers: int):
         if one.patch is not None:
             np.testing.assert_array_equal(one.patch, other.patch)
             np.testing.assert_array_equal(one.alpha, other.alpha)
+
+
+class Lids:
+    """Lays over some frames what can be told from the row, the head and the picture alone."""
+
+    def patch(self, row: int, picture: Any, filmed: TrackCoefficients) -> Patch | None:
+        if row % 3 == 1:
+            return None
+        seen = picture.rgb((140, 60, 180, 76)).astype(np.float32) / 255
+        seen = cv2.GaussianBlur(seen, (0, 0), 2.0) + 0.01 * row
+        seen += 0 if picture.patch is None else picture.patch.mean()  # the new mouth is there
+        seen += float(filmed.rotation.sum())
+        return Patch(seen, np.full(seen.shape[:2], 0.5, np.float32), 140, 60)
+
+
+def dressed(studio: Studio) -> Studio:
+    """With grain, as footage has it, and a jaw that is followed."""
+    noise = np.random.default_rng(8).normal(scale=0.05, size=(TILE_PX, TILE_PX, 3))
+    config = replace(studio.config, jaw=JawConfig())
+    assert config.jaw.strength > 0
+    assert config.seam.grain > 0
+    return replace(studio, grain=Grain(np.float32(noise), np.ones(8, np.float32)), config=config)
+
+
+LONG = [0, 1, 2, 3, 4, 3, 2, 1, 0]
+
+
+def perform_with_lids() -> Performance:
+    strength = [1.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]
+    performance = perform(LONG, strength)
+    wide = performance.expression.clone()
+    wide[:, 0] = torch.linspace(-2, 2, len(LONG))  # jaws far from the filmed ones
+    return replace(performance, expression=wide, eyes=Lids())
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As a drive does: each worker is a thread, and what it calls has none of its own."""
+    with one_thread_each():
+        yield
+
+
+def mouth_difference(one: list[Revoiced], other: list[Revoiced]) -> list[float]:
+    """How far the patches of the frames with a whole new mouth are apart."""
+    return [
+        float(np.abs(a.patches[0].picture - b.patches[0].picture).max())
+        if a.patches[0].alpha.shape == b.patches[0].alpha.shape
+        else np.inf
+        for row, (a, b) in enumerate(zip(one, other, strict=True))
+        if row not in (2, 7)
+    ]
+
+
+def test_grain_jaw_and_lids_are_all_at_work(studio: Studio):
+    """Else the tests below would say nothing."""
+    full, performance = dressed(studio), perform_with_lids()
+    made = list(revoice(footage(LONG), performance, full))
+    assert [len(frame.patches) for frame in made] == [2, 1, 1, 2, 1, 2, 2, 0, 2]
+    plain = list(revoice(footage(LONG), performance, replace(full, grain=None)))
+    assert min(mouth_difference(made, plain)) > 0.05
+    still = replace(full, config=replace(full.config, jaw=JawConfig(strength=0.0)))
+    stays = list(revoice(footage(LONG), performance, still))
+    assert max(mouth_difference(made, stays)) > 0.05
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_change_grain_jaw_or_lids(studio: Studio, one_thread: None, workers: int):
+    full, performance = dressed(studio), perform_with_lids()
+    alone = list(revoice(footage(LONG), performance, full))
+    for _ in range(2):
+        together = list(revoice(footage(LONG), performance, full, workers))
+        require_alike(alone, together, 0.0)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_batches_do_not_change_grain_jaw_or_lids(studio: Studio, batch: int):
+    full, performance = dressed(studio), perform_with_lids()
+    other = replace(full, config=replace(full.config, batch=batch))
+    made = list(revoice(footage(LONG), performance, full))
+    # noise footage: OpenCV's places are whole 32nds of a pixel, whichever way they round
+    require_alike(made, list(revoice(footage(LONG), performance, other)), 0.02)
+
+
+def require_alike(some: list[Revoiced], others: list[Revoiced], atol: float) -> None:
+    assert len(some) == len(others) == len(LONG)
+    for one, other in zip(some, others, strict=True):
+        np.testing.assert_array_equal(one.picture.pixels, other.picture.pixels)
+        assert len(one.patches) == len(other.patches)
+        for patch, same in zip(one.patches, other.patches, strict=True):
+            assert (patch.left, patch.top) == (same.left, same.top)
+            np.testing.assert_array_equal(patch.alpha, same.alpha)
+            np.testing.assert_allclose(patch.picture, same.picture, rtol=0, atol=atol)
 
 
 def test_another_mouth_gives_another_picture_but_the_same_mask(studio: Studio):

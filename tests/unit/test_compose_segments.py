@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metatalk.compose.segments import blend_expression, segment_ramps, true_runs
+from metatalk.compose.segments import blend_expression, segment_ramps
 from metatalk.compose.segments_config import SegmentsConfig
 from metatalk.errors import ConfigError
 
@@ -98,11 +98,6 @@ def test_the_expression_goes_from_the_filmed_to_the_new() -> None:
     blended = blend_expression(filmed, new, np.array([0.0, 0.25, 1.0]))
     np.testing.assert_allclose(blended, [[0, 0], [0.25, 0.25], [1, 1]])
     assert blended.dtype == np.float32
-
-
-def test_runs() -> None:
-    assert true_runs(np.array([True, True])) == [(0, 2)]
-    assert true_runs(np.zeros(3, bool)) == []
 
 
 @pytest.mark.parametrize("values", [{"ramp_s": -1}, {"fade": 0}, {"fade": 1.1}, {"margin_s": 2}])

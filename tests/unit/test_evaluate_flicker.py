@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metatalk.errors import ShapeError
-from metatalk.evaluate.flicker import measure_flicker
+from metatalk.evaluate.flicker import FlickerMeter, measure_flicker
 from metatalk.evaluate.seams import measure_seams
 from metatalk.media.video import read_pictures
 
@@ -61,6 +61,16 @@ def test_a_flicker_of_a_hundredth_is_told(size):
     assert found.flicker_ratio > 2
     assert found.grain_ratio < 1.3
     assert found.flicker > found.source_flicker
+
+
+def test_over_a_jump_nothing_is_compared():
+    still, meter = clip(), FlickerMeter()
+    brighter = [frame + np.float32(0.05 * (number >= 4)) for number, frame in enumerate(still)]
+    for number, frame in enumerate(zip(still, brighter, MASKS, strict=True)):
+        meter.add(*frame, follows=number != 4)
+    assert meter.scores().pairs == FRAMES - 2
+    assert meter.scores().flicker_ratio == pytest.approx(1, abs=0.05)
+    assert measure_flicker(still, brighter, MASKS).flicker_ratio > 2
 
 
 def test_a_steady_change_is_no_flicker():

@@ -148,6 +148,83 @@ def test_subtitles_of_a_broadcast_count_by_its_time_code(tmp_path: Path) -> None
     assert as_array(read_ranges(path, FILM, 60.0)).tolist() == [[2.5, 4.0], [10.0, 11.25]]
 
 
+def cues(folder: Path, film: object, duration_s: float, *starts: str) -> list[list[float]]:
+    """What is read of cues of two seconds."""
+    content = "".join(
+        f"{k}\n{start},000 --> {start[:-2]}{int(start[-2:]) + 2:02d},000\nword\n\n"
+        for k, start in enumerate(starts, 1)
+    )
+    return as_array(read_ranges(subtitles(folder, content), film, duration_s)).tolist()
+
+
+def test_a_long_films_subtitles_by_its_time_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Times of ninety minutes that begin at one hour would all lie in the film as they are."""
+    with caplog.at_level(logging.WARNING):
+        read = cues(tmp_path, FILM, 5400.0, "01:00:05", "02:20:00")
+    assert read == [[5, 7], [4800, 4802]]
+    assert "begins at 01:00:00:00: the cue at 1:00:05.000 for 0:00:05.000" in caplog.text
+    assert "give the times themselves" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("timecode", "starts"),
+    [
+        ("01:00:00:00", ("00:59:05", "01:10:00")),  # the first is before the film's label
+        ("00:01:00:00", ("00:02:00", "01:10:00")),  # a label so small that it may be chance
+        ("00:00:00:00", ("01:00:05",)),
+    ],
+)
+def test_a_long_films_subtitles_by_the_clock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, timecode: str, starts: tuple[str, ...]
+) -> None:
+    count = count_frames(Fraction(25), timecode)
+    with caplog.at_level(logging.WARNING):
+        read = cues(tmp_path, count, 5400.0, *starts)
+    hours, minutes, seconds = (int(part) for part in starts[0].split(":"))
+    assert read[0][0] == hours * 3600 + minutes * 60 + seconds
+    assert not caplog.text
+
+
+def test_a_part_of_a_broadcast_leaves_out_what_was_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = count_frames(Fraction(25), "10:20:00:00")
+    with caplog.at_level(logging.WARNING):
+        read = cues(tmp_path, count, 1800.0, "10:00:05", "10:19:59", "10:20:05")
+    assert read == [[0, 1], [5, 7]]
+    assert "give the times themselves" not in caplog.text
+
+
+def test_cues_that_fit_neither_count_are_told_as_they_stand(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match="0:01:00.000 long"):
+        cues(tmp_path, FILM, 60.0, "00:05:00")
+    assert "no segment 0:05:00.000" in caplog.text
+
+
+@pytest.mark.parametrize("rate", [NTSC, Fraction(24000, 1001)])
+@given(frame=st.integers(0, 140_000))
+def test_subtitles_by_time_code_that_drops_no_frames_are_its_frames(
+    tmp_path_factory: pytest.TempPathFactory, rate: Fraction, frame: int
+) -> None:
+    """Its seconds are longer than the clock's: 3.6 s an hour."""
+    count = count_frames(rate, "01:00:00:00")
+    frame -= frame % round(rate)
+    label = count.word(frame)
+    assert label.endswith(":00")
+    folder = tmp_path_factory.getbasetemp()
+    content = f"1\n{label[:-3]},000 --> {label[:-3]},500\nword\n"
+    part = read_ranges(subtitles(folder, content), count, 6000.0)[0]
+    assert part.first_s == pytest.approx(frame / float(rate), abs=1e-6)
+
+
+def test_subtitles_by_drop_frame_code_are_by_the_clock(tmp_path: Path) -> None:
+    assert cues(tmp_path, DROP, 5400.0, "10:30:00")[0][0] == pytest.approx(1800, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from change_toys import changing_sound
+from change_toys import changing_sound, delayed
 from media_clips import make_sound, speech_like
 from scipy.signal import butter, resample_poly, sosfilt
 
 from metatalk.errors import ShapeError
 from metatalk.lipsync.changes import SAMPLE_RATE, Comparison, compare_recordings, mel_levels
-from metatalk.lipsync.delays import shift_samples
 from metatalk.media.audio import read_sound
 
 SPEECH = Path(__file__).resolve().parents[3] / "shared" / "clips" / "audio" / "english_28s.wav"
@@ -90,7 +90,7 @@ def test_the_margin_is_added_on_both_sides(toy: np.ndarray) -> None:
 
 
 def test_a_codecs_delay_is_no_change(toy: np.ndarray) -> None:
-    compared = compare_recordings(toy, shift_samples(toy, 500))
+    compared = compare_recordings(toy, delayed(toy, 500))
     assert_found(compared)
     assert compared.delays == ((0.0, 500 / SAMPLE_RATE),)
     assert compared.out_of_step_s is None
@@ -141,6 +141,31 @@ def test_columns_do_not_depend_on_how_many_are_made_at_once(
     assert whole.shape == (101, 32)
     monkeypatch.setattr("metatalk.lipsync.changes._BLOCK", 7)
     np.testing.assert_allclose(mel_levels(sound), whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("delay", [0, 37, -37, 9000, -20_000])
+def test_levels_of_a_delayed_sound_are_those_of_its_samples(delay: int) -> None:
+    sound = speech_like(1.0, SAMPLE_RATE)
+    moved = delayed(np.pad(sound, (0, 500)), delay)
+    np.testing.assert_array_equal(mel_levels(sound, delay, len(sound) + 500), mel_levels(moved))
+
+
+def test_memory_is_a_few_times_the_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the samples nor the levels are copied for each delay or each step."""
+    monkeypatch.setattr("metatalk.lipsync.changes._BLOCK", 500)
+    monkeypatch.setattr("metatalk.lipsync.delays._BLOCK", 1 << 13)
+    old = np.tile(changing_sound(10.0), 12)
+    noise = np.random.default_rng(0).standard_normal(len(old)).astype(np.float32)
+    old += 0.01 * noise
+    new = np.concatenate([old[: len(old) // 2], old[:6400], old[len(old) // 2 :]])
+    levels_bytes = 32 * 4 * len(new) // 160
+    tracemalloc.start()
+    try:
+        compare_recordings(old, new)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 9 * levels_bytes, peak / levels_bytes
 
 
 def test_what_is_no_sound_is_refused(toy: np.ndarray) -> None:

@@ -195,6 +195,44 @@ def test_times_come_back_exactly(tmp_path: Path, name: str, ending: str, pts: li
     assert [index.time(t) for t in range(len(index))] == [time * tick for time in pts]
 
 
+SINGLE = [(name, bits, None, ending) for name, bits, ending in WRITTEN] + [
+    (name, bits, chroma, ending)
+    for name in ("h264", "h265")
+    for bits in (8, 10)
+    for chroma in (422, 444)
+    for ending in (".mp4", ".mov", ".mkv")
+]
+
+
+@pytest.mark.parametrize(("name", "bits", "chroma", "ending"), SINGLE)
+def test_a_single_frame_is_a_film(
+    tmp_path: Path, name: str, bits: int | None, chroma: int | None, ending: str
+) -> None:
+    """It starts at 0 and lasts as long as the rate says; its sound goes on, but not in MXF."""
+    path, encoding = tmp_path / f"a{ending}", choose_encoding(name, bits, chroma, 10, *SIZE)
+    sound = make_sound(tmp_path / "s.wav", speech_like(0.3, 48000)[None], 48000)
+    with VideoWriter(
+        path, *SIZE, RATE, 1 / RATE, PQ, encoding=encoding, audio=sound, metadata=TAGS
+    ) as writer:
+        writer.write(picture_of(7), 0)
+    (frame,) = frames_of(path)
+    assert frame.pts == 0
+    # FFmpeg's decoder of ProRes 4444 tells 12 bits
+    assert frame.format.name.startswith(encoding.pixel_format.replace("10le", "1"))
+    index = index_frames(path)
+    assert (len(index), index.time(0)) == (1, 0)
+    (read,) = read_pictures(path)
+    assert read_number(read) == 7
+    (video,) = tracks(path, "Video")
+    assert video["format"] == FORMATS[name, bits][0]
+    if "frame_count" in video:
+        assert int(video["frame_count"]) == 1
+    if ending in (".mp4", ".mov"):
+        assert float(video["duration"]) == pytest.approx(1000 / float(RATE), abs=1)
+    least_s = 1 / RATE if ending == ".mxf" else 0.3
+    assert len(read_sound(path, 48000).samples) >= 48000 * least_s - 1
+
+
 @pytest.mark.parametrize("name", ["h264", "h265", "dnxhr_hqx", "dnxhr_hq"])
 def test_full_range_is_kept_where_a_format_has_it(tmp_path: Path, name: str) -> None:
     colour = ColourTags(1, 1, 1, full_range=True)

@@ -106,6 +106,43 @@ def test_kept_pictures_stay_within_the_memory(
     assert max(alive) == 10
 
 
+@pytest.mark.parametrize(
+    ("picture_bytes", "pictures"),
+    [
+        (1920 * 1080 * 3 // 2, 43),  # HD of 8 bits
+        (1920 * 1080 * 4, 32),  # 10 bits, 4:2:2
+        (3840 * 2160 * 3, 32),  # 4K of 10 bits
+        (3840 * 2160 * 6, 21),  # 4K of 12 bits, 4:4:4
+        (7680 * 4320 * 6, 5),
+    ],
+)
+def test_large_pictures_are_given_more_memory(picture_bytes: int, pictures: int) -> None:
+    memory = ordered._memory_for(picture_bytes)
+    assert memory // picture_bytes == pictures
+    assert 128 << 20 <= memory <= 1 << 30
+
+
+def test_large_pictures_backwards_are_decoded_a_few_times_and_not_dozens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a clip of one group of pictures; as if five of them filled the least memory."""
+    path = make_clip(tmp_path / "a.mp4", 128, options={"g": "999"})
+    index = index_frames(path)
+    decoded = 0
+    next_frame = ordered._Decoder.next_frame
+
+    def count(decoder):
+        nonlocal decoded
+        decoded += 1
+        return next_frame(decoder)
+
+    monkeypatch.setattr(ordered._Decoder, "next_frame", count)
+    monkeypatch.setattr(ordered, "_LEAST_BYTES", 5 * PICTURE_BYTES)
+    shown = list(read_pictures_in_order(path, list(range(127, -1, -1)), index))
+    assert [picture.index for picture in shown] == list(range(127, -1, -1))
+    assert decoded < 3.5 * 128
+
+
 def test_a_frame_outside_is_refused(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", 5)
     with pytest.raises(MediaError, match=r"frame 5 is outside 0\.\.4"):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import resource
 import struct
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +17,9 @@ import cv2
 import numpy as np
 import pytest
 from media_clips import make_clip, make_sound, numbered_picture, speech_like
+from pymediainfo import MediaInfo
 
+from metatalk import __version__
 from metatalk.errors import MediaError
 from metatalk.media.audio import read_sound
 from metatalk.media.colour import ColourTags
@@ -156,6 +162,15 @@ def test_a_png_says_what_it_is(tmp_path: Path) -> None:
     assert b"cICP" not in (plain / "b.000000.png").read_bytes()[:200]
 
 
+def test_a_tiff_says_what_it_is(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", "tiff", [picture_of(0)])
+    general, image = (
+        track.to_data() for track in MediaInfo.parse(str(folder / "a.000000.tiff")).tracks
+    )
+    assert image["title"] == MARK
+    assert general["writing_application"] == f"metatalk {__version__}"
+
+
 def test_an_exr_says_what_it_is(tmp_path: Path) -> None:
     openexr = pytest.importorskip("OpenEXR")
     folder = write(tmp_path / "a", "exr", [picture_of(0)])
@@ -202,6 +217,91 @@ def test_after_an_error_there_is_what_was_before(tmp_path: Path) -> None:
         _fail(tmp_path / "a")
     after = sorted((path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir())
     assert before == after
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "exr"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pictures_encoded_at_once_are_all_there_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, workers: int
+) -> None:
+    """The earlier a picture is of three the longer it takes."""
+    monkeypatch.setattr("metatalk.media.sequence.os.cpu_count", lambda: workers)
+    stored, under_way, most = SequenceWriter._stored, [], []
+
+    def slowly(writer, picture):
+        under_way.append(picture.index)
+        most.append(len(under_way))
+        time.sleep(0.02 * (2 - picture.index % 3))
+        made = stored(writer, picture)
+        under_way.remove(picture.index)
+        return made
+
+    monkeypatch.setattr(SequenceWriter, "_stored", slowly)
+    folder = write(tmp_path / "a", ending, [picture_of(n) for n in range(10)], bits=None)
+    assert max(most) == workers
+    monkeypatch.undo()
+    alone = write(tmp_path / "b", ending, [picture_of(n) for n in range(10)])
+    for number in range(10):
+        made, wanted = (at / f"{at.name}.{number:06d}.{ending}" for at in (folder, alone))
+        np.testing.assert_array_equal(read_back(made), read_back(wanted))
+    assert json.loads((folder / "a.json").read_text())["count"] == 10
+
+
+def test_pictures_wait_for_those_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the encoder is, the pictures that wait are few."""
+    monkeypatch.setattr("metatalk.media.sequence.os.cpu_count", lambda: 64)
+    go, taken = threading.Event(), []
+
+    def wait(writer, picture):
+        assert go.wait(10)
+        return np.zeros((2, 2), np.uint8)
+
+    def feed() -> None:
+        with SequenceWriter(tmp_path / "a", film(), "png") as writer:
+            for number in range(20):
+                writer.write(picture_of(number), number)
+                taken.append(number)
+
+    monkeypatch.setattr(SequenceWriter, "_stored", wait)
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    time.sleep(0.3)
+    waiting = len(taken)
+    go.set()
+    feeder.join()
+    assert waiting <= 5
+    assert len(taken) == 20
+
+
+def _write_deaf_to_errors(folder: Path) -> None:
+    with SequenceWriter(folder, film(), "png") as writer:
+        for number in range(10):
+            with contextlib.suppress(MediaError):
+                writer.write(picture_of(number), number)
+
+
+@pytest.mark.parametrize("at", [0, 5, 9])
+def test_a_picture_that_cannot_be_encoded_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Also where the caller goes on after it was told: no sequence has a hole."""
+    stored = SequenceWriter._stored
+
+    def fail(writer, picture):
+        if picture.index == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return stored(writer, picture)
+
+    monkeypatch.setattr(SequenceWriter, "_stored", fail)
+    with pytest.raises(MediaError, match="no space left"):
+        write(tmp_path / "a", "png", [picture_of(n) for n in range(10)])
+    assert list(tmp_path.iterdir()) == []
+
+    with pytest.raises(MediaError, match="no space left"):
+        _write_deaf_to_errors(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:

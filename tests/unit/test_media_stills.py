@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from pymediainfo import MediaInfo
 
+from metatalk import __version__
 from metatalk.errors import ShapeError
-from metatalk.media.stills import StillFolder, write_exr, write_png
+from metatalk.media.stills import StillFolder, write_exr, write_png, write_tiff
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -47,6 +50,49 @@ def test_exr_keeps_names_and_every_number(tmp_path: Path):
         for name, values in channels.items():
             np.testing.assert_array_equal(read[name].pixels, values)
             assert read[name].pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3), (40, 33, 4), (400, 33, 3)])
+@pytest.mark.parametrize("comment", ["synthetic: a mouth", "odd", "four", "", "Müller"])
+def test_a_tiff_keeps_every_bit_and_says_what_it_is(tmp_path: Path, dtype, shape, comment):
+    """As two other programs read it; text of up to three letters lies in the directory itself."""
+    picture, path = noise(*shape, dtype=dtype), tmp_path / "a.tiff"
+    write_tiff(path, picture, comment)
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(shape[-1] if len(shape) == 3 else 0)
+    read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read[..., order] if order else read, picture)
+    assert read.dtype == dtype
+    general, image = (track.to_data() for track in MediaInfo.parse(str(path)).tracks)
+    assert (image["width"], image["height"]) == (shape[1], shape[0])
+    assert image.get("title", "") == comment.replace("ü", "?")
+    assert general["writing_application"] == f"metatalk {__version__}"
+    content = path.read_bytes()
+    (first,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, first)
+    tags = [struct.unpack_from("<H", content, first + 2 + 12 * k)[0] for k in range(count)]
+    assert tags == sorted(set(tags))
+    assert first % 2 == 0
+    assert len(content) == first + 2 + 12 * count + 4
+
+
+def mark_of(path: Path) -> str:
+    """What another program reads of it."""
+    if path.suffix == ".exr":
+        openexr = pytest.importorskip("OpenEXR")
+        with openexr.File(str(path)) as file:
+            return str(file.header()["comments"])
+    if path.suffix == ".tiff":
+        return str(MediaInfo.parse(str(path)).image_tracks[0].title)
+    return path.read_bytes().partition(b"tEXtComment\0")[2].decode("latin-1")
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "exr"])
+def test_every_still_is_marked_unless_it_is_told_what_to_say(tmp_path: Path, ending: str):
+    picture = {"Z": np.ones((3, 4))} if ending == "exr" else noise(3, 4, 3)
+    with StillFolder(tmp_path, ending) as folder:
+        folder.write("drawn", 0, picture)
+    assert mark_of(tmp_path / f"drawn.000000.{ending}").startswith("synthetic: drawn with metatalk")
 
 
 def test_exr_refuses_channels_of_two_sizes(tmp_path: Path):

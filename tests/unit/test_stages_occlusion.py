@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from mouth_toys import mouth_model
 
 from metatalk.config import Config
 from metatalk.errors import BusyActorError, StaleArtefactError
+from metatalk.landmarks import hands
 from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import TrackCoefficients
@@ -125,24 +129,77 @@ def test_a_clip_without_a_trusted_face_hides_nothing(
     assert (hidden.strange_blob == 0).all()
 
 
-def test_it_waits_for_another_drive_of_the_clip_but_not_for_ever(
-    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+def test_it_waits_for_another_drive_of_the_clip_and_says_so_once(
+    actor: tuple[ActorFolder, Footage],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls: list[int] = []
 
     def busy(*_: object) -> None:
         calls.append(1)
-        if len(calls) < 3:
-            raise BusyActorError("in use")
+        if len(calls) < 5:
+            raise BusyActorError("in use by another process")
 
     monkeypatch.setattr(occlusion, "run_stages", busy)
     monkeypatch.setattr(occlusion, "POLL_S", 0.0)
-    arguments = ([OCCLUSION], Path(), {}, Config(), frozenset(), lambda _: None)
-    run_when_free(*arguments)
-    assert len(calls) == 3
-    calls.clear()
-    with pytest.raises(BusyActorError):
-        run_when_free(*arguments, patience_s=-1.0)
+    # However late it has become: a lock that is held has a living holder.
+    hours = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr(occlusion.time, "monotonic", lambda: next(hours))
+    with caplog.at_level("INFO", logger=occlusion.__name__):
+        run_when_free([OCCLUSION], Path(), {}, Config(), frozenset(), lambda _: None)
+    assert len(calls) == 5
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "waiting" in caplog.text
+
+
+def test_a_killed_run_leaves_nothing_once_another_has_run(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, footage = actor
+
+    class Killed(BaseException):
+        """Nobody tidies up after it."""
+
+    def frames(_: Path) -> Iterator[Frame]:
+        yield from map(Frame, range(3))
+        raise Killed
+
+    with monkeypatch.context() as killing:
+        killing.setattr(occlusion, "read_pictures", frames)
+        made = lambda **where: nullcontext(tempfile.mkdtemp(**where))  # noqa: E731
+        killing.setattr(occlusion.tempfile, "TemporaryDirectory", made)
+        with pytest.raises(Killed):
+            open_hidden(folder, footage, Config())
+    assert list(folder.root.rglob("colours.npy"))
+    open_hidden(folder, footage, Config())
+    assert not list(folder.root.rglob("colours.npy"))
+    targets = next((folder.root / "targets").iterdir())
+    left = {path.name for path in targets.iterdir()}
+    assert left == {".lock", "config.json", "occlusion"}
+
+
+def test_the_hand_models_are_given_back(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(NoHands, "close", lambda _: closed.append(1))
+    open_hidden(*actor, Config())
+    assert len(closed) == 1
+
+
+def test_a_closed_finder_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[MagicMock] = []
+    solution = MagicMock()
+    solution.Hands.side_effect = lambda **_: opened.append(MagicMock()) or opened[-1]
+    monkeypatch.setattr(hands, "_import_solution", lambda _: solution)
+    with HandFinder() as finder:
+        finder.close()  # nothing is open
+        for count in (1, 2):
+            finder._ready()
+            finder.close()
+            finder.close()
+            assert [one.close.call_count for one in opened] == [1] * count
 
 
 def test_a_damaged_file_says_how_to_mend_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metatalk.errors import MediaError, ShapeError
-from metatalk.timing import FrameIndex
+from metatalk.timing import FrameIndex, true_runs
 
 
 def ntsc(frames: int) -> FrameIndex:
@@ -47,3 +47,17 @@ def test_times_that_cannot_be_are_refused(pts: list[int]) -> None:
 def test_times_are_a_vector() -> None:
     with pytest.raises(ShapeError):
         FrameIndex(np.zeros((2, 2), np.int64), Fraction(1, 25), Fraction(25))
+
+
+@pytest.mark.parametrize(
+    ("flags", "runs"),
+    [
+        ([True, True], [(0, 2)]),
+        ([1, 1, 0, 1], [(0, 2), (3, 4)]),
+        ([0, 2, 0], [(1, 2)]),
+        ([False] * 3, []),
+        ([], []),
+    ],
+)
+def test_runs_of_true(flags: list[int], runs: list[tuple[int, int]]) -> None:
+    assert true_runs(np.array(flags)) == runs

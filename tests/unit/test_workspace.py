@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,60 @@ def test_digest_tells_contents_apart(tmp_path: Path, monkeypatch: pytest.MonkeyP
         digests.add(digest_file(file))
         assert digest_file(file) == digest_file(file)
     assert len(digests) == 7
+
+
+def aged(file: Path, content: bytes) -> None:
+    """Write a file as if it had been written long ago."""
+    file.write_bytes(content)
+    os.utime(file, ns=(10**18, 10**18))
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for every file that is really read; files count as old at once."""
+    read: list[int] = []
+    plain = digest._digest_descriptor
+    monkeypatch.setattr(digest, "_digest_descriptor", lambda *args: read.append(1) or plain(*args))
+    monkeypatch.setattr(digest, "_SETTLED_NS", 0)
+    monkeypatch.setattr(digest, "_KNOWN", {})
+    return read
+
+
+def test_a_file_is_read_once_by_one_process(tmp_path: Path, readings: list[int]) -> None:
+    file, link = tmp_path / "clip", tmp_path / "link"
+    aged(file, b"film")
+    link.symlink_to(file)
+    time.sleep(0.02)  # a file system's clock is coarser than the processor's
+    first = digest_file(file)
+    assert digest_file(link) == digest_file(tmp_path / ".." / tmp_path.name / "clip") == first
+    assert len(readings) == 1
+
+
+def test_a_file_that_was_written_again_is_read_again(tmp_path: Path, readings: list[int]) -> None:
+    """Of the same size and with the same time of writing: the time of the change tells."""
+    file, other = tmp_path / "clip", tmp_path / "other"
+    aged(file, b"film")
+    time.sleep(0.02)
+    first = digest_file(file)
+    aged(file, b"FILM")
+    time.sleep(0.02)
+    second = digest_file(file)
+    aged(other, b"f1lm")
+    other.replace(file)
+    assert len({first, second, digest_file(file)}) == 3
+    assert len(readings) == 3
+
+
+def test_a_file_just_written_is_not_remembered(
+    tmp_path: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest, "_SETTLED_NS", 10**12)
+    (tmp_path / "clip").write_bytes(b"film")
+    assert digest_file(tmp_path / "clip") == digest_file(tmp_path / "clip")
+    assert len(readings) == 2
+    (tmp_path / "clip").unlink()
+    with pytest.raises(MissingAssetError):
+        digest_file(tmp_path / "clip")
 
 
 def test_digest_of_a_folder_counts_names_not_its_own(tmp_path: Path) -> None:

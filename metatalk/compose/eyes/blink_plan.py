@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metatalk.compose.eyes.blink_times import blink_rate, choose_moments, find_moments, runs_of
+from metatalk.compose.eyes.blink_times import blink_rate, choose_moments, find_moments
 from metatalk.compose.eyes.blinks import (
     Blink,
     find_blinks,
@@ -26,6 +26,7 @@ from metatalk.compose.retiming.plan import FramePlan
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.shapes import check_shape
+from metatalk.timing import true_runs
 
 STEADY_GAZE = 0.03  # eye widths: gaze that moves by less drifts, by more it jumps: no ghosts
 LONGEST_S = 0.5  # blinks that are put elsewhere are no longer
@@ -100,7 +101,7 @@ def plan_eyes(
     check_shape("speaking", silent, "N", N=count)
     check_shape("may_change", may, "N", N=count)
     numbers = _blinking(shown, footage)
-    runs = list(runs_of(numbers >= 0))
+    runs = true_runs(numbers >= 0)
     kept = [run for run in runs if not may[slice(*run)].all()]
     if config.blinks == "replace":
         near = _near(silent, round(NEAR_S * footage.rate))

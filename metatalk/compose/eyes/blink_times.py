@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from metatalk.compose.eyes.config import EyesConfig
+from metatalk.timing import true_runs
 
 USUAL_PER_MINUTE = 17.0  # of people who speak, where the footage is too short to tell
 LEAST_FOOTAGE_S = 8.0
@@ -49,7 +48,7 @@ def find_moments(silent: np.ndarray, free: np.ndarray, rate: float) -> dict[int,
         By frame of the result, in order: what speaks for it.
     """
     moments = {int(row): BONUS_SPEECH for row in np.flatnonzero(free & ~silent)}
-    for first, end in runs_of(silent):
+    for first, end in true_runs(silent):
         if end - first < PAUSE_S * rate:
             continue
         after = first + round(AFTER_S * rate) if first else first
@@ -106,9 +105,3 @@ def choose_moments(
         else:
             last = due
     return chosen
-
-
-def runs_of(mask: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of frames (first, one past the last) where a mask holds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -11,6 +11,7 @@ from metatalk.compose.fallback.config import FallbackConfig
 from metatalk.compose.fallback.occlusion import Hidden
 from metatalk.morphable.coefficients import TRUSTED, TrackCoefficients
 from metatalk.shapes import check_shape
+from metatalk.timing import true_runs
 
 HOLD_SHARE = 0.5  # what covers the face counts until it falls below this part of its limit
 HOLD_RATIO = 0.9  # the same of turning and of blur, which are never nought
@@ -173,7 +174,7 @@ def fallbacks_in_result(fallbacks: Sequence[Fallback], frames: np.ndarray) -> li
     shown = []
     for one in fallbacks:
         within = (frames >= one.first) & (frames < one.end)
-        for first, end in _runs(within):
+        for first, end in true_runs(within):
             shown.append(Fallback(first, end, one.kind, one.words, one.severity))
     return sorted(shown, key=lambda one: (one.first, one.end))
 
@@ -286,7 +287,8 @@ def measure_sharpness(hidden: Hidden) -> np.ndarray:
 def _stretches(reason: _Reason, shot: slice, guard: int, merge: int) -> Iterator[tuple[int, int]]:
     """Frames of severity 1 and more, and what hangs on to them, as (first, one past the last)."""
     severity = reason.severity[shot]
-    held = [pair for pair in _runs(severity >= reason.hold) if severity[slice(*pair)].max() >= 1]
+    likely = true_runs(severity >= reason.hold)
+    held = [pair for pair in likely if severity[slice(*pair)].max() >= 1]
     kept: list[tuple[int, int]] = []
     for first, end in held:
         if reason.guard and kept and first - kept[-1][1] < merge:
@@ -297,9 +299,3 @@ def _stretches(reason: _Reason, shot: slice, guard: int, merge: int) -> Iterator
     for first, end in kept:
         if end - first >= min(reason.least, len(severity)):
             yield max(first - around, 0), min(end + around, len(severity))
-
-
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of true values, (first, one past the last)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -19,7 +19,7 @@ from metatalk.compose.retiming.by_speech import (
 )
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.plan import FramePlan
-from metatalk.compose.retiming.walk import find_walk, no_jumps
+from metatalk.compose.retiming.walk import NodeCosts, find_walk, no_jumps
 from metatalk.landmarks.shots import make_thumbnail
 from metatalk.media.picture import Picture
 from metatalk.morphable.model import MorphableModel
@@ -88,20 +88,31 @@ def plan_by_pose(
         return plan_by_speech(clock, speaking, source, config, avoid, start)
     table = frame_costs(source, config, avoid)
     heard = hear_parts(speaking, clock.seconds(), config)
-    filmed, wanted = mouths.filmed, mouths.wanted
-    spread = 2 * float(filmed[source.is_trusted].var(0).sum()) if source.is_trusted.any() else 0.0
-    weight = config.mouth / max(spread, 1e-12)
-
-    def node(first: int, end: int) -> np.ndarray:
-        part = wanted[first:end]
-        apart = (part**2).sum(1)[:, None] - 2 * part @ filmed.T + (filmed**2).sum(1)
-        return np.asarray(table[heard[first:end]] + weight * np.maximum(apart, 0.0))
-
+    node = _mouth_costs(mouths, source.is_trusted, config.mouth, table, heard)
     run = max(round(config.run_s * source.rate), config.bridge)
     steps = step_costs(source, config, find_jumps(looks, source.shots, run, config))
     frames, _ = find_walk(len(clock), node, steps, run, start)
     towards, share = bridge_jumps(frames, source.shots, config.bridge)
     return replace(clock, frames=frames, towards=towards, share=share)
+
+
+def _mouth_costs(
+    mouths: Mouths, is_trusted: np.ndarray, weight: float, table: np.ndarray, heard: np.ndarray
+) -> NodeCosts:
+    """What showing a frame costs: by what is heard, and its mouth's squared distance.
+
+    One product of matrices gives all of it, for it is asked of all pairs of frames, twice.
+    """
+    some = mouths.filmed[is_trusted] if is_trusted.any() else mouths.filmed[:1]
+    middle, spread = some.mean(0), 2 * float(some.var(0).sum())
+    scale = np.sqrt(weight / spread) if spread > 1e-9 else 0.0  # else there is nothing to choose
+    # About the middle: squares of large numbers would leave single precision little to tell.
+    filmed, wanted = scale * (mouths.filmed - middle), scale * (mouths.wanted - middle)
+    right = np.concatenate([-2 * filmed.T, (filmed**2).sum(1)[None], table]).astype(np.float32)
+    said = np.eye(len(table))[heard]
+    left = np.column_stack([wanted, np.ones(len(wanted)), said]).astype(np.float32)
+    own = (wanted**2).sum(1).astype(np.float32)
+    return lambda first, end: left[first:end] @ right + own[first:end, None]
 
 
 def mouth_features(model: MorphableModel, expression: np.ndarray) -> np.ndarray:
@@ -183,7 +194,7 @@ def find_jumps(
     if wanted == 0:
         return no_jumps(count)
     sources, costs = np.full((count, wanted), -1, np.int64), np.zeros((count, wanted))
-    reduced = _main_axes(looks, _TREE_AXES)
+    reduced, plain = _main_axes(looks, _TREE_AXES), looks.astype(np.float32)
     for first, end in shots.tolist():
         asked = min(wanted + 2 * apart + 1, end - first)
         _, found = cKDTree(reduced[first:end]).query(reduced[first:end], k=range(1, asked + 1))
@@ -191,7 +202,8 @@ def find_jumps(
         order = np.argsort(~far, axis=1, kind="stable")[:, :wanted]  # those far away, nearest first
         chosen, is_far = (np.take_along_axis(values, order, axis=1) for values in (found, far))
         for column, (source, kept) in enumerate(zip(chosen.T, is_far.T, strict=True)):
-            apart_by = np.square(looks[first:end] - looks[first + source]).sum(1)
+            difference = plain[first:end] - plain[first + source]
+            apart_by = np.einsum("tf,tf->t", difference, difference)
             sources[first:end, column] = np.where(kept, first + source, -1)
             costs[first:end, column] = config.jump + config.picture * apart_by
     return sources, costs

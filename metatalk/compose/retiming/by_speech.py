@@ -12,6 +12,7 @@ from metatalk.compose.retiming.head_motion import HeadMotion
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.retiming.walk import WalkCosts, find_walk, no_jumps
 from metatalk.shapes import check_shape
+from metatalk.timing import true_runs
 
 SPEAKING, PAUSE, START = 0, 1, 2  # what a frame of the result hears
 _LEAST_USUAL = 0.05  # face widths a second; a head slower than this is still
@@ -141,8 +142,7 @@ def usual_speed(source: Source) -> np.ndarray:
 def eyes_stay_shut(source: Source) -> np.ndarray:
     """(T,) bool: frames in which the eyes are shut for longer than a blink takes."""
     shut, stay = source.motion.blink > 0.5, np.zeros(len(source), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], shut, [False]]).astype(np.int8)))
-    for first, end in edges.reshape(-1, 2).tolist():
+    for first, end in true_runs(shut):
         stay[first:end] = end - first > _LONGEST_BLINK_S * source.rate
     return stay
 
@@ -188,6 +188,8 @@ def step_costs(
 def half_steps(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Let frames that are shown again stand half-way to the next one.
 
+    Not before a jump: there is nothing half-way to another strand.
+
     Args:
         frames: (N,) footage frames, none more than twice in a row.
 
@@ -196,7 +198,7 @@ def half_steps(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     following = np.append(frames[1:], frames[-1])
     again = np.zeros(len(frames), bool)
-    again[1:] = (frames[1:] == frames[:-1]) & (following[1:] != frames[1:])
+    again[1:] = (frames[1:] == frames[:-1]) & (np.abs(following - frames)[1:] == 1)
     return np.where(again, following, frames), np.where(again, 0.5, 0.0).astype(np.float32)
 
 

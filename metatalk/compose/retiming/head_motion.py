@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import torch
 
+from metatalk.compose.eyes.blinks import eye_opening
 from metatalk.compose.retiming.plan import FramePlan
-from metatalk.landmarks.points import Indices, point_groups
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients
@@ -114,26 +114,12 @@ def measure_lids(landmarks: LandmarkTrack) -> np.ndarray:
     Returns:
         (T,) float64: 0 open, 1 shut; 0 where there is no face. Eyes cast far down count as shut.
     """
-    groups = point_groups(landmarks.layout)
-    points = landmarks.points[..., :2].astype(np.float64)
-    opening = (_opening(points, groups.right_eye) + _opening(points, groups.left_eye)) / 2
-    seen = landmarks.has_face
+    seen, opening = landmarks.has_face, eye_opening(landmarks).astype(np.float64).mean(1)
     if not seen.any():
         return np.zeros(len(landmarks))
     usual = max(float(np.median(opening[seen])), 1e-6)
     shut = ((_OPEN - opening / usual) / (_OPEN - _SHUT)).clip(0, 1)
     return np.asarray(np.where(seen, shut, 0.0))
-
-
-def _opening(points: np.ndarray, ring: Indices) -> np.ndarray:
-    """(T,) mean distance of the lids by the distance of the eye's corners."""
-    eye = points[:, list(ring)]
-    half = len(ring) // 2  # the ring begins at one corner; the other lies opposite
-    upper, lower = eye[:, 1:half], eye[:, :half:-1]
-    apart = np.linalg.norm(upper - lower, axis=-1).mean(1)
-    width = np.linalg.norm(eye[:, 0] - eye[:, half], axis=-1)
-    opening: np.ndarray = apart / np.maximum(width, 1e-6)
-    return opening
 
 
 def shown_motion(motion: HeadMotion, plan: FramePlan, rate: float) -> HeadMotion:

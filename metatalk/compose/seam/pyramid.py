@@ -36,10 +36,11 @@ def rim_alpha(depth: np.ndarray) -> np.ndarray:
     return alpha
 
 
-def count_levels(levels: int, scale: float, height: int, width: int) -> int:
+def count_levels(levels: int, scale: float, height: int, width: int) -> float:
     """Add levels where the face is filmed larger, drop some where it is smaller.
 
-    So the coarsest band is as coarse a part of the face everywhere.
+    So the coarsest band is as coarse a part of the face everywhere. A head that comes nearer
+    passes through all sizes: the last level comes and goes by shares.
 
     Args:
         levels: wanted where a pixel of the picture is one of a crop of 256.
@@ -48,18 +49,18 @@ def count_levels(levels: int, scale: float, height: int, width: int) -> int:
         width: of the picture, px.
 
     Returns:
-        Levels, at least 1.
+        Levels, at least 1; 4.3 are four and three tenths of a fifth.
 
-    >>> count_levels(4, 1.2, 200, 300), count_levels(4, 4.0, 800, 1000), count_levels(4, 1.0, 9, 9)
-    (4, 6, 2)
+    >>> count_levels(4, 1.0, 200, 300), count_levels(4, 4.0, 800, 1000), count_levels(4, 1.0, 8, 9)
+    (4.0, 6.0, 2.0)
     """
-    wanted = levels + round(math.log2(scale))
-    possible = 1 + int(math.log2(max(min(height, width) / _LEAST_PX, 1.0)))
-    return max(1, min(wanted, possible))
+    wanted = levels + math.log2(scale)
+    possible = 1 + math.log2(max(min(height, width) / _LEAST_PX, 1.0))
+    return max(1.0, min(wanted, possible))
 
 
 def blend_bands(
-    filmed: np.ndarray, picture: np.ndarray, depth: np.ndarray, levels: int, reach: float
+    filmed: np.ndarray, picture: np.ndarray, depth: np.ndarray, levels: float, reach: float
 ) -> np.ndarray:
     """Let a picture's coarse bands become the footage's towards the mask's edge.
 
@@ -71,7 +72,7 @@ def blend_bands(
         filmed: (h, w, 3) float32, the footage in [0, 1].
         picture: (h, w, 3) float32, what is to be laid over it.
         depth: (h, w) float32 distance from outside the mask, in widths of the feather.
-        levels: of the pyramid; 1 leaves the picture as it is.
+        levels: of the pyramid, see `count_levels`; 1 leaves the picture as it is.
         reach: depth at which the coarsest band is the picture's own.
 
     Returns:
@@ -86,22 +87,25 @@ def blend_bands(
     size = check_shape("filmed", filmed, "h w 3")
     check_shape("picture", picture, "h w 3", **size)
     check_shape("depth", depth, "h w", **size)
-    if levels < 2:
+    if levels <= 1:
         return picture
+    coarsest = math.ceil(levels) - 1
     bands, depths = [cv2.subtract(picture, filmed)], [depth]
-    for _ in range(levels - 1):
+    for _ in range(coarsest):
         bands.append(cv2.pyrDown(bands[-1]))
-        depths.append(cv2.resize(depths[-1], bands[-1].shape[1::-1], interpolation=cv2.INTER_AREA))
+        depths.append(cv2.pyrDown(depths[-1]))  # as the bands are: a resized one lies elsewhere
+    # What is not taken out of the next finer band fades with that: a level just begun does nothing.
+    bands[-1] = np.multiply(bands[-1], np.float32(levels - coarsest))
     change = np.zeros_like(bands[-1])
-    for level in range(levels - 1, 0, -1):
-        above = change if level == levels - 1 else cv2.pyrUp(change, dstsize=_size(bands[level]))
+    for level in range(coarsest, 0, -1):
+        above = change if level == coarsest else cv2.pyrUp(change, dstsize=_size(bands[level]))
         change = np.empty_like(bands[level])
         coarser = (
             np.zeros_like(bands[level])
-            if level == levels - 1
+            if level == coarsest
             else cv2.pyrUp(bands[level + 1], dstsize=_size(bands[level]))
         )
-        width = FINE_RIM[1] + (reach - FINE_RIM[1]) * level / (levels - 1)
+        width = FINE_RIM[1] + (reach - FINE_RIM[1]) * min(level / (levels - 1), 1.0)
         _fade_band(bands[level], coarser, above, depths[level], np.float32(width), change)
     return cv2.add(picture, cv2.pyrUp(change, dstsize=_size(picture)))
 

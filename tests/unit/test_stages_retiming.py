@@ -1,0 +1,222 @@
+"""The plan that the settings ask for, from a clip taken apart and whatever is heard."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from eye_toys import eye_track
+from face_toys import CAMERA, toy_model, toy_track
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_clips import make_sound, speech_like
+
+from metatalk.compose.config import DriveConfig
+from metatalk.compose.retiming.config import RetimingConfig
+from metatalk.compose.retiming.plan import plan_clock, plan_frames
+from metatalk.config import Config
+from metatalk.errors import ConfigError
+from metatalk.media.colour import ColourTags
+from metatalk.media.picture import Picture
+from metatalk.morphable.coefficients import TrackCoefficients
+from metatalk.stages import retiming
+from metatalk.stages.footage import Footage
+from metatalk.stages.retiming import choose_plan, hear_speaking, plot_plan
+from metatalk.timing import FrameIndex
+
+MODEL = toy_model()
+FRAMES, RATE = 60, Fraction(25)
+SHOTS = [[0, 24], [24, 60]]
+
+
+class Saying:
+    """A mouth that opens as it is told, and tells when it is asked."""
+
+    rest = np.zeros(4, np.float32)
+
+    def __init__(self, heard_s: Fraction, opened: np.ndarray | None = None) -> None:
+        self.heard_s, self.opened = heard_s, opened
+        self.asked: list[np.ndarray] = []
+
+    def move(self, seconds: np.ndarray) -> np.ndarray:
+        self.asked.append(seconds)
+        moved = np.zeros((len(seconds), 4), np.float32)
+        if self.opened is not None:
+            moved[:, 0] = self.opened[: len(seconds)]
+        return moved
+
+    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        raise AssertionError("a plan needs no finished face")
+
+
+def swaying(count: int = FRAMES) -> TrackCoefficients:
+    """A head that sways slowly before the camera and makes no face."""
+    track = toy_track(count)
+    rotation = torch.zeros(count, 3)
+    rotation[:, 1] = 0.1 * torch.sin(torch.arange(count) / 9)
+    return TrackCoefficients(
+        torch.zeros_like(track.expression),
+        rotation,
+        torch.tensor([0.0, 0.0, 700.0]).expand(count, 3).clone(),
+        track.lighting,
+        track.confidence,
+    )
+
+
+def footage_of(shots: list[list[int]] | None = None, track: TrackCoefficients | None = None) -> Any:
+    landmarks = eye_track(np.full(FRAMES, 0.3), shots=[tuple(shot) for shot in shots or SHOTS])  # type: ignore[misc]
+    index = FrameIndex(np.arange(FRAMES), 1 / RATE, RATE)
+    return Footage(Path("clip.mp4"), index, landmarks, track or swaying(), CAMERA, Path())
+
+
+def settings_of(retime: str, **more: Any) -> Config:
+    weights = {"retiming": RetimingConfig(run_s=0.2), **more}
+    return Config(drive=DriveConfig(retime=retime, **weights))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("retime", ["off", "loop"])
+@pytest.mark.parametrize("length", ["audio", "video"])
+def test_the_footage_in_its_order_needs_nothing_heard(retime: str, length: str) -> None:
+    footage, mouth = footage_of(), Saying(Fraction(1))
+    plan = choose_plan(footage, mouth, None, settings_of(retime, length=length), MODEL)
+    wanted = plan_frames(footage.index, Fraction(1), length)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(plan.frames, wanted.frames)
+    np.testing.assert_array_equal(plan.pts, wanted.pts)
+    assert plan.is_filmed.all()
+    assert not mouth.asked
+
+
+def test_a_longer_recording_is_refused_or_goes_to_and_fro() -> None:
+    mouth = Saying(Fraction(4))
+    with pytest.raises(ConfigError, match="drive.retime is off"):
+        choose_plan(footage_of(), mouth, None, settings_of("off"), MODEL)
+    plan = choose_plan(footage_of(), mouth, None, settings_of("loop"), MODEL)
+    assert len(plan) == 100
+    ended = choose_plan(footage_of(), mouth, None, settings_of("off", length="video"), MODEL)
+    assert len(ended) == FRAMES
+
+
+def shot_of(frames: np.ndarray, shots: list[list[int]]) -> np.ndarray:
+    return np.searchsorted([first for first, _ in shots], frames, side="right")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(8, 52), st.integers(4, 160))
+def test_by_speech_the_footage_stays_in_a_shot_and_keeps_the_clock(cut: int, frames: int) -> None:
+    shots = [[0, cut], [cut, FRAMES]]
+    footage, heard_s = footage_of(shots), Fraction(frames, 25)
+    plan = choose_plan(footage, Saying(heard_s), None, settings_of("speech"), MODEL)
+    clock = plan_clock(footage.index, heard_s, "audio")
+    np.testing.assert_array_equal(plan.pts, clock.pts)
+    assert plan.time_base == clock.time_base
+    assert 0 <= plan.frames.min() <= plan.frames.max() < FRAMES
+    assert len(set(shot_of(plan.frames, shots))) == 1
+    assert (np.abs(np.diff(plan.frames)) <= 1).all()
+    if plan.towards is not None:
+        assert len(set(shot_of(np.append(plan.frames, plan.towards), shots))) == 1
+
+
+def test_frames_that_are_better_not_shown_are_shown_less() -> None:
+    footage, mouth = footage_of([[0, FRAMES]]), Saying(Fraction(2))
+    avoid = np.zeros(FRAMES, bool)
+    plain = choose_plan(footage, mouth, None, settings_of("speech"), MODEL, avoid)
+    shown = np.bincount(plain.frames, minlength=FRAMES)
+    avoid[shown > 0] = True
+    if avoid.all():
+        avoid[FRAMES // 2 :] = False
+    other = choose_plan(footage, mouth, None, settings_of("speech"), MODEL, avoid)
+    assert avoid[other.frames].mean() < avoid[plain.frames].mean()
+    careless = settings_of("speech", retiming=RetimingConfig(run_s=0.2, untrusted=0.0))
+    same = choose_plan(footage, mouth, None, careless, MODEL, avoid)
+    np.testing.assert_array_equal(
+        same.frames, choose_plan(footage, mouth, None, careless, MODEL).frames
+    )
+
+
+def blank(frames: int) -> list[Picture]:
+    planes = np.full((64, 64), 100, np.uint8), *(np.full((32, 32), 128, np.uint8),) * 2
+    return [Picture(n, n, planes, ColourTags()) for n in range(frames)]
+
+
+def test_by_pose_the_filmed_mouth_is_the_wanted_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first half of the footage is filmed with a shut mouth, the second with an open one."""
+    monkeypatch.setattr(retiming, "read_pictures", lambda clip: blank(FRAMES))
+    filmed = torch.zeros(FRAMES, 4)
+    filmed[FRAMES // 2 :, 0] = 1.0
+    still = swaying()
+    still = replace(still.with_expression(filmed), rotation=torch.zeros(FRAMES, 3))
+    footage = footage_of([[0, FRAMES]], still)
+    wanted = np.repeat([0.0, 1.0, 0.0], 24)
+    mouth = Saying(Fraction(72, 25), wanted)
+    config = settings_of("pose", retiming=RetimingConfig(run_s=0.2, mouth=4.0, bridge=0))
+    plan = choose_plan(footage, mouth, None, config, MODEL)
+    assert len(plan) == 72
+    np.testing.assert_allclose(mouth.asked[0], plan.seconds())  # for the times that are shown
+    agree = filmed.numpy()[plan.frames, 0] == wanted
+    assert agree.mean() > 0.85
+    deaf = settings_of("pose", retiming=RetimingConfig(run_s=0.2, mouth=0.0, bridge=0))
+    other = choose_plan(footage, Saying(Fraction(72, 25), wanted), None, deaf, MODEL)
+    assert (filmed.numpy()[other.frames, 0] == wanted).mean() < agree.mean()
+
+
+def test_by_pose_the_upper_face_counts_as_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    find = retiming.find_looks
+    monkeypatch.setattr(retiming, "read_pictures", lambda clip: blank(FRAMES))
+    monkeypatch.setattr(
+        retiming, "find_looks", lambda *words: seen.append(words[2]) or find(*words)
+    )
+    track = toy_track(FRAMES)
+    still = settings_of("pose", length="video")
+    choose_plan(footage_of(track=track), Saying(Fraction(1)), None, still, MODEL)
+    (upper,) = seen
+    np.testing.assert_array_equal(upper, track.expression.numpy()[:, ~MODEL.lower_units.numpy()])
+
+
+SECONDS = np.arange(75) / 25
+
+
+def test_nobody_speaks_where_nothing_is_heard() -> None:
+    assert not hear_speaking(None, SECONDS, Config()).any()
+
+
+def test_speech_is_heard_where_it_is_and_not_after_the_end(tmp_path: Path) -> None:
+    sound = np.zeros(32000, np.float32)
+    sound[8000:24000] = speech_like(1.0, 16000)  # from 0.5 s to 1.5 s of 2
+    path = make_sound(tmp_path / "words.wav", sound[None], 16000)
+    config = Config()
+    level = replace(
+        config, a2e=replace(config.a2e, activity=replace(config.a2e.activity, detector="level"))
+    )
+    heard = hear_speaking(path, SECONDS, level)
+    assert heard.dtype == bool
+    assert heard[16:34].mean() > 0.7
+    assert not heard[:9].any()
+    assert not heard[42:].any()
+
+
+def test_the_way_is_drawn(tmp_path: Path) -> None:
+    footage, config = footage_of(), settings_of("speech")
+    plan = choose_plan(footage, Saying(Fraction(4)), None, config, MODEL)
+    plot_plan(tmp_path / "way.png", footage, plan, None, config)
+    drawn = cv2.imread(str(tmp_path / "way.png"))
+    assert drawn is not None
+    assert drawn.std() > 5
+    loop = settings_of("loop")
+    other = choose_plan(footage, Saying(Fraction(4)), None, loop, MODEL)
+    plot_plan(tmp_path / "loop.png", footage, other, None, loop)
+    assert not np.array_equal(drawn, cv2.imread(str(tmp_path / "loop.png")))
+
+
+@pytest.mark.parametrize("span", [(0, 1), (30, 31), (70, 100)])
+def test_a_piece_of_the_way_is_drawn_too(tmp_path: Path, span: tuple[int, int]) -> None:
+    footage, config = footage_of(), settings_of("speech")
+    plan = choose_plan(footage, Saying(Fraction(4)), None, config, MODEL).part(*span)
+    plot_plan(tmp_path / "way.png", footage, plan, None, config)
+    assert cv2.imread(str(tmp_path / "way.png")) is not None
