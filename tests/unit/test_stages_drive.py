@@ -12,7 +12,7 @@ import pytest
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.delivery_config import DeliveryConfig
 from metatalk.config import Config
-from metatalk.errors import MediaError, MetatalkError
+from metatalk.errors import MediaError, MetatalkError, MissingAssetError
 from metatalk.stages import drive as drive_stage
 from metatalk.stages import drive_parts
 from metatalk.stages.drive import drive_actor
@@ -34,6 +34,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         raise WorkBegunError
 
     monkeypatch.setattr(drive_stage, "prepare_drive", prepare)
+    monkeypatch.setattr(drive_stage, "require_trained", lambda *_: None)
     monkeypatch.setattr(drive_stage, "find_footage", lambda root: root.parent / "joe.mp4")
     film = SimpleNamespace(rate=Fraction(25), timecode=None, duration_s=60.0)
     monkeypatch.setattr(drive_parts, "probe_video", lambda clip: film)
@@ -183,3 +184,11 @@ def test_the_footage_that_only_the_actor_knows_is_not_written_over(
     with pytest.raises(MediaError, match="to work from"):
         drive_actor(order(place, output=place / "joe.mp4"), Config())
     assert (place / "joe.mp4").read_bytes() == b"joe"
+
+
+@pytest.mark.parametrize("more", [{"preview": "1"}, {"segments": "1-2"}])
+def test_parts_of_an_actor_that_was_never_trained_are_no_matter(
+    place: Path, more: dict[str, Any]
+) -> None:
+    with pytest.raises(MissingAssetError, match="no finished"):
+        drive_actor(order(place, **more), Config())
