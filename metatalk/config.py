@@ -157,10 +157,10 @@ def _parse(word: str) -> DictConfig:
 
 def _merge(base: DictConfig, change: DictConfig, where: str) -> DictConfig:
     _require_known(change, where)
-    for key in _switches():
-        if OmegaConf.select(change, key) is False:  # YAML's other word for it
-            OmegaConf.update(change, key, "off")
     try:
+        for key in _switches():
+            if OmegaConf.select(change, key) is False:  # YAML's other word for it
+                OmegaConf.update(change, key, "off")
         return cast(DictConfig, OmegaConf.merge(base, change))
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""

@@ -38,7 +38,6 @@ ROOM = 0.1  # of the crop's side: what is laid over the frame reaches so far bey
 EDGE_GAIN = 3.0  # a thin line's share of the small field's pixels, made whole
 SPREAD_PX = 1.5  # of the small field: what is spread is smoothed by so much
 SEEN_PX = 0.2  # a movement by less is not seen
-UNSEEN_PX, AT_PX = 0.5, 256  # nor one by this, at this side: all is left; by twice it nothing is
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +82,7 @@ def follow_jaw(
         config: strength and reach; of strength 0 all is given back as it came.
 
     Returns:
-        The picture and its maps, and a mask that takes in all that moves; where next to nothing
-        does, all as it came.
+        The picture and its maps, and a mask that takes in all that moves.
 
     Raises:
         ShapeError: an argument is not shaped as documented.
@@ -98,11 +96,6 @@ def follow_jaw(
         return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32))
     size = len(mask)
     distance, movement, trust = jaw_movement(shown_face, filmed_face, still, edge, config)
-    unseen_px = UNSEEN_PX * size / AT_PX
-    begun = float(_ease(np.abs(movement).max() / unseen_px - 1.0))
-    if begun == 0:
-        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32))
-    movement, trust = begun * movement, begun * trust  # what comes and goes does so gently
     agreed = _agreement(picture, filmed, mask, distance, movement)
     movement, trust = movement * agreed[..., None], trust * agreed
     wider = _widen(mask, movement, trust, still)

@@ -12,7 +12,7 @@ import numpy as np
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.segments import SegmentRamps, segment_ramps
 from metatalk.config import Config
-from metatalk.errors import ConfigError
+from metatalk.errors import ConfigError, MediaError
 from metatalk.interchange.ranges import TimeRange, as_array, clock_word, read_moment
 from metatalk.interchange.timecode import FrameCount, count_frames
 from metatalk.media.probe import probe_video
@@ -66,9 +66,15 @@ def check_parts(order: DriveOrder, config: Config, clip: Path) -> None:
     if order.segments is None and order.preview is None:
         return
     info = probe_video(clip)
-    if order.segments is not None:
-        length_s = info.duration_s or math.inf
-        named_segments(order.segments, info.rate, info.timecode, length_s)
+    if order.subtitles is not None:
+        if not order.subtitles.is_file():
+            raise MediaError(f"{order.subtitles}: no such file", "check --segments")
+    elif order.segments is not None:
+        named = order.segments, info.rate, info.timecode
+        parts = named_segments(*named, math.inf)
+        # What ends beyond the film is told when its frames are known, and not twice.
+        if info.duration_s and all(part.first_s >= info.duration_s for part in parts):
+            named_segments(*named, info.duration_s)
     if order.preview is not None:
         _preview_moment(order.preview, count_frames(info.rate, info.timecode))
 

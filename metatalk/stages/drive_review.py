@@ -60,9 +60,10 @@ def tell_filmed(drive: Drive) -> None:
         first_s, end_s = seconds[one.first], seconds[one.end - 1] + step_s
         LOG.warning("the filmed mouth stays from %.2f to %.2f s: %s", first_s, end_s, one.words)
     if not (drive.strength > 0).any():
-        LOG.warning(
-            "no frame of this result has a new mouth: see the reasons above, and drive.fallback.*"
-        )
+        reason = "see the reasons above, and drive.fallback.*"
+        if drive.segments is not None and not parts:
+            reason = "no part that is to be new lies in these frames"
+        LOG.warning("no frame of this result has a new mouth: %s", reason)
     if len(parts) > _TOLD:
         LOG.warning("and in %d more places; --markers FILE.csv lists them", len(parts) - _TOLD)
 

@@ -90,12 +90,16 @@ def _find(
 
 
 def _known_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
-    root = folder.root / TARGETS / digest_file(footage.clip)[-16:]
-    path = ActorFolder(root).path(OCCLUSION.name) / FILE
-    if not path.is_file():
+    """What was measured of this very fit of the clip; None where nothing was."""
+    measured = ActorFolder(folder.root / TARGETS / digest_file(footage.clip)[-16:])
+    made, fitted = measured.manifest(OCCLUSION.name), ActorFolder(footage.root)
+    if made is None or made.cause.revision != OCCLUSION.revision:
         return None
+    for name in ("landmarks", "fit"):
+        before = fitted.manifest(name)
+        if before is None or made.cause.inputs.get(name) != before.outputs:
+            return None
     try:
-        hidden = load_hidden(path)
+        return load_hidden(measured.path(OCCLUSION.name) / FILE)
     except StaleArtefactError:
         return None
-    return hidden if len(hidden) == len(footage.track) else None

@@ -218,7 +218,7 @@ def run_when_free(
             return
         except BusyActorError as busy:
             if not told:
-                LOG.info("%s; waiting until it has done", busy.problem)
+                LOG.warning("%s; waiting until it has done", busy.problem)
             told = True
             time.sleep(POLL_S)
 

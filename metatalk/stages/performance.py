@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from metatalk.a2e.config import A2EConfig
-from metatalk.a2e.model import MouthModel
-from metatalk.a2e.predict import predict_mouth
-from metatalk.a2e.targets import MouthSpace
 from metatalk.interchange.edits import FADE_S, HOLD_S, Edits, remaining_share, replace_columns
-from metatalk.media.audio import read_sound
 from metatalk.shapes import check_shape
 
 LOG = logging.getLogger(__name__)
@@ -35,32 +29,6 @@ class Act:
         check_shape("expression", self.expression, "T E", T=frames)
         check_shape("is_trusted", self.is_trusted, "T", T=frames)
         check_shape("shots", self.shots, "T", T=frames)
-
-
-def spoken_expression(
-    space: MouthSpace,
-    network: MouthModel,
-    audio: Path,
-    seconds: np.ndarray,
-    filmed: np.ndarray,
-    config: A2EConfig,
-) -> np.ndarray:
-    """Let a recording move the mouth and the footage everything else.
-
-    Args:
-        space: the actor's mouth space.
-        network: trained on the actor.
-        audio: the recording.
-        seconds: (N,) times of the result's frames.
-        filmed: (N, E) the expression filmed behind each of them.
-        config: how the network is read.
-
-    Returns:
-        (N, E) float32.
-    """
-    sound = read_sound(audio).samples
-    mouth = space.clamp(predict_mouth(network, sound, seconds, config))
-    return space.replace_mouth(filmed, mouth)
 
 
 def acted_expression(

@@ -111,7 +111,7 @@ def review_result(
           for first, end, words in segments),
     ]  # fmt: skip
     gap_s, merged = _MERGE_S, _merge(found, _MERGE_S * rate)
-    while len(merged) > most and gap_s < _WIDEST_S:
+    while sum(one.kind != "segment" for one in merged) > most and gap_s < _WIDEST_S:
         gap_s *= 2
         merged = _merge(found, gap_s * rate)
     merged.sort(key=lambda marker: -_rank(marker, rate))

@@ -61,7 +61,7 @@ def require_output_folder(folder: Path, sources: Iterable[Path]) -> None:
 def _is_ours(folder: Path) -> bool:
     """Whether the sheet of a folder's sequence says that it is a result."""
     try:
-        sheet = json.loads((folder / f"{folder.name}.json").read_text(encoding="utf-8"))
+        sheet = json.loads((folder / f"{folder.resolve().name}.json").read_text(encoding="utf-8"))
         return str(sheet["comment"]).startswith(RESULT_MARK)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -69,7 +69,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _numbered(folder: Path) -> Path | None:
     """A picture that a sequence of the folder's name would replace."""
-    numbered = re.compile(re.escape(folder.name) + r"\.\d{6,}\.\w+")
+    numbered = re.compile(re.escape(folder.resolve().name) + r"\.\d{6,}\.\w+")
     return next((path for path in folder.iterdir() if numbered.fullmatch(path.name)), None)
 
 

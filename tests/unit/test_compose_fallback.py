@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.fallback.config import FallbackConfig
@@ -16,8 +16,8 @@ from metatalk.compose.fallback.occlusion import Hidden
 from metatalk.compose.fallback.stretches import (
     Fallback,
     Poses,
+    fade_in_order,
     fallback_strength,
-    fallbacks_in_result,
     find_fallbacks,
     measure_poses,
     measure_sharpness,
@@ -210,14 +210,6 @@ def test_strength_is_the_distance_to_the_nearest_kept_frame_of_the_shot(
         assert math.isclose(strength[t], min([1.0, *(a / (fade + 1) for a in near)]), abs_tol=1e-6)
 
 
-def test_a_result_shows_a_stretch_as_often_as_it_passes_it() -> None:
-    frames = np.array([0, 1, 2, 3, 2, 1, 0, 1])
-    shown = fallbacks_in_result([Fallback(2, 4, "hand", "a hand", 2.0)], frames)
-    assert [(one.first, one.end) for one in shown] == [(2, 5)]
-    shown = fallbacks_in_result([Fallback(1, 2, "hand", "a hand", 2.0)], frames)
-    assert [(one.first, one.end) for one in shown] == [(1, 2), (5, 6), (7, 8)]
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [("hand_share", 0.0), ("covered_share", 1.0), ("seen_share", -1.0), ("sharpness", 2.0),
@@ -226,3 +218,15 @@ def test_a_result_shows_a_stretch_as_often_as_it_passes_it() -> None:
 def test_settings_that_mean_nothing_are_refused(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"drive.fallback.{key}"):
         FallbackConfig(**{key: value})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.4, 1.0]), min_size=1, max_size=40), st.integers(0, 6))
+def test_a_result_fades_as_long_as_its_footage_does(strength: list[float], fade: int) -> None:
+    before = np.array(strength, np.float32)
+    shot = np.arange(len(before)) // 15
+    after = fade_in_order(before, shot, fade)
+    assert (after <= before).all()
+    assert (after[before == 0] == 0).all()
+    steps, same = np.abs(np.diff(after)), shot[1:] == shot[:-1]
+    assert (steps[same] <= 1 / (fade + 1) + 1e-4).all()

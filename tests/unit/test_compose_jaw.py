@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metatalk.compose.blend import soft_mask
 from metatalk.compose.jaw import Followed, follow_jaw, jaw_movement
 from metatalk.compose.jaw_config import JawConfig
 from metatalk.errors import ConfigError, ShapeError
@@ -107,11 +108,25 @@ def test_the_beards_rim_follows_and_no_second_chin_is_left(new: int, old: int):
     assert laid_over.min() > 0.69  # nothing but filmed neck
 
 
-def test_a_jaw_that_stays_leaves_all_as_it_came():
+def test_a_jaw_that_stays_leaves_the_footage_itself_around_it():
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     made = follow(40, 40, picture=flat)
-    assert made.picture is flat
-    assert (made.drawn == 1).all()
+    outside = made.drawn == 0
+    filmed = footage(40).astype(np.float32) / 255
+    np.testing.assert_allclose(made.picture[outside], filmed[outside], atol=2e-3)
+    assert outside.sum() > 500
+
+
+def test_a_jaw_that_begins_to_move_changes_nothing_at_once():
+    """What is laid over the frame grows with the movement, whose share goes up in small steps."""
+    filmed, before = footage(40).astype(np.float32) / 255, None
+    for strength in np.linspace(0.02, 1.0, 50):
+        made = follow(42, 40, JawConfig(strength=float(strength), slack=0.0))
+        alpha = soft_mask(made.mask, 8.0)[..., None]
+        laid = alpha * made.picture + (1 - alpha) * filmed
+        if before is not None:
+            assert np.abs(laid - before).max() < 0.03
+        before = laid
 
 
 def test_a_jaw_that_moves_leaves_the_footage_itself_around_it():

@@ -149,7 +149,7 @@ def test_it_waits_for_another_drive_of_the_clip_and_says_so_once(
     with caplog.at_level("INFO", logger=occlusion.__name__):
         run_when_free([OCCLUSION], Path(), {}, Config(), frozenset(), lambda _: None)
     assert len(calls) == 5
-    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "waiting" in caplog.text
 
 

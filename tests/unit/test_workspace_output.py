@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metatalk.errors import MediaError
-from metatalk.workspace.output import require_no_source, require_output_folder
+from metatalk.workspace.output import require_no_source, require_output_folder, written_aside
 
 
 def test_a_folder_of_pictures_may_be_new_or_there(tmp_path: Path) -> None:
@@ -50,3 +50,43 @@ def test_no_output_replaces_a_source_under_any_name(tmp_path: Path) -> None:
             require_no_source([tmp_path / "a.csv", output], [tmp_path / "b.wav", clip])
     require_no_source([], [clip])
     require_no_source([clip], [])
+
+
+@pytest.mark.parametrize("way", ["itself", "link", "here"])
+def test_somebodys_plates_are_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    plates = tmp_path / "shot"
+    plates.mkdir()
+    (plates / "shot.000001.png").write_bytes(b"a plate")
+    folder = plates
+    if way == "link":
+        folder = tmp_path / "out"
+        folder.symlink_to(plates, target_is_directory=True)
+    elif way == "here":
+        monkeypatch.chdir(plates)
+        folder = Path()
+    with pytest.raises(MediaError, match="did not write, such as shot.000001.png"):
+        require_output_folder(folder, [])
+    (plates / "shot.json").write_text('{"comment": "synthetic: the mouth was generated"}')
+    require_output_folder(folder, [])  # a result, which may be made again
+    (plates / "shot.json").write_text('{"comment": "ours"}')
+    with pytest.raises(MediaError, match="did not write"):
+        require_output_folder(folder, [])
+
+
+def test_what_is_written_aside_is_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+
+    def fail() -> None:
+        with written_aside(path) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with written_aside(path) as partial:
+        assert partial.suffix == ".csv"
+        partial.write_text("whole")
+    assert [one.name for one in tmp_path.iterdir()] == ["list.csv"]

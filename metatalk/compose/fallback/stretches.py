@@ -160,25 +160,6 @@ def fade_in_order(strength: np.ndarray, shot: np.ndarray, fade_frames: int) -> n
     return faded
 
 
-def fallbacks_in_result(fallbacks: Sequence[Fallback], frames: np.ndarray) -> list[Fallback]:
-    """Tell where a result shows the stretches, which it may do more than once or not at all.
-
-    Args:
-        fallbacks: of the footage.
-        frames: (N,) footage frame behind each frame of the result.
-
-    Returns:
-        The same with the result's frame numbers, by the first.
-    """
-    check_shape("frames", frames, "N")
-    shown = []
-    for one in fallbacks:
-        within = (frames >= one.first) & (frames < one.end)
-        for first, end in true_runs(within):
-            shown.append(Fallback(first, end, one.kind, one.words, one.severity))
-    return sorted(shown, key=lambda one: (one.first, one.end))
-
-
 def _reasons(
     track: TrackCoefficients,
     config: FallbackConfig,
