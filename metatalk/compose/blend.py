@@ -61,6 +61,36 @@ class Patch:
 Focus = tuple[tuple[slice, slice], Window]  # rows and columns of the crop; where they lie
 
 
+def mix_patches(one: Patch | None, other: Patch | None, share: float) -> Patch | None:
+    """The patch that gives a mean of what two patches give, whatever they are laid over.
+
+    Args:
+        one: a patch, or none.
+        other: another.
+        share: of the other one, 0 to 1.
+
+    Returns:
+        The patch; None where both are none.
+    """
+    laid = [(patch, part) for patch, part in ((one, 1 - share), (other, share)) if patch and part]
+    if not laid:
+        return None
+    left, top = (min(getattr(patch, side) for patch, _ in laid) for side in ("left", "top"))
+    width = max(patch.left + patch.alpha.shape[1] for patch, _ in laid) - left
+    height = max(patch.top + patch.alpha.shape[0] for patch, _ in laid) - top
+    alpha, picture = np.zeros((height, width), np.float32), np.zeros((height, width, 3), np.float32)
+    for patch, part in laid:
+        rows, columns = patch.alpha.shape
+        here = np.s_[
+            patch.top - top : patch.top - top + rows,
+            patch.left - left : patch.left - left + columns,
+        ]
+        alpha[here] += np.float32(part) * patch.alpha
+        picture[here] += np.float32(part) * patch.alpha[..., None] * patch.picture
+    picture /= np.maximum(alpha, 1e-6)[..., None]
+    return Patch(np.clip(picture, 0.0, 1.0), np.minimum(alpha, 1.0), left, top)
+
+
 def find_window(transform: np.ndarray, size: int, width: int, height: int) -> Window | None:
     """Find the part of a frame that a crop covers.
 

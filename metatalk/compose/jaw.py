@@ -38,6 +38,10 @@ ROOM = 0.1  # of the crop's side: what is laid over the frame reaches so far bey
 EDGE_GAIN = 3.0  # a thin line's share of the small field's pixels, made whole
 SPREAD_PX = 1.5  # of the small field: what is spread is smoothed by so much
 SEEN_PX = 0.2  # a movement by less is not seen
+UNSEEN_PX, AT_PX = (
+    0.5,
+    256,
+)  # nor one by this, at this side: it begins here and is whole by twice it
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,9 @@ class Followed:
     carried: np.ndarray  # (S, S, 2) float32: where in the filmed crop each pixel lies, crop px
     passed: np.ndarray | None  # (S, S) float32, weight of the filmed fine band
     drawn: np.ndarray  # (S, S) float32, 1 where the network's picture is shown, 0 the footage's
+    # how far it is to be seen, 0 to 1: of next to no movement all is left as it came, and what
+    # comes and goes does so by shares
+    share: float = 1.0
 
 
 def follow_jaw(
@@ -82,7 +89,8 @@ def follow_jaw(
         config: strength and reach; of strength 0 all is given back as it came.
 
     Returns:
-        The picture and its maps, and a mask that takes in all that moves.
+        The picture and its maps, a mask that takes in all that moves, and how far it is to be seen
+        in place of what came.
 
     Raises:
         ShapeError: an argument is not shaped as documented.
@@ -93,9 +101,12 @@ def follow_jaw(
     check_shape("filmed", filmed, "S S 3", **sizes)
     check_shape("still", still, "S S", **sizes)
     if config.strength == 0 or not (mask.any() and shown_face.any() and filmed_face.any()):
-        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32))
+        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32), 0.0)
     size = len(mask)
     distance, movement, trust = jaw_movement(shown_face, filmed_face, still, edge, config)
+    begun = float(_ease(np.abs(movement).max() * AT_PX / size / UNSEEN_PX - 1.0))
+    if begun == 0:
+        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32), 0.0)
     agreed = _agreement(picture, filmed, mask, distance, movement)
     movement, trust = movement * agreed[..., None], trust * agreed
     wider = _widen(mask, movement, trust, still)
@@ -108,7 +119,7 @@ def follow_jaw(
     if passed is not None:
         theirs |= near & (passed < UNSURE)
     _surround(out, source, filmed, places, footage, theirs)
-    return Followed(out, wider, source, let, 1.0 - footage)
+    return Followed(out, wider, source, let, 1.0 - footage, begun)
 
 
 def _agreement(

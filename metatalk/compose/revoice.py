@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from metatalk.compose.ahead import map_in_order
-from metatalk.compose.blend import Patch, Window, compose_window, find_window
+from metatalk.compose.blend import Patch, Window, compose_window, find_window, mix_patches
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.jaw import Followed, follow_jaw
 from metatalk.compose.seam.colour_match import match_colours
@@ -300,48 +300,55 @@ def _compose(
 ) -> Revoiced:
     """Lay one new lower face over its picture."""
     picture, config = shots.pictures[number], studio.config
-    shown = _follow(number, shots, views, made, outlines, config)
-    patch = compose_window(
-        shown.picture,
-        shown.mask,
-        shown.carried,
-        shots.footage[number],
-        shots.windows[number],
-        config,
-        shown.passed,
-        FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
-    )
+    plain = _plain(number, shots, views, made, config)
+    shown = plain if outlines is None else _follow(plain, number, shots, outlines, config)
+    patch = _lay(number, shots, shown, studio) if shown.share > 0 else None
+    if shown.share < 1:
+        patch = mix_patches(_lay(number, shots, plain, studio), patch, shown.share)
     if patch is None:
         return Revoiced(picture, ())
     laid = replace(patch, alpha=patch.alpha * shots.strength[number])
     return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
 
 
-def _follow(
-    number: int,
-    shots: Shots,
-    views: Views,
-    made: Rendered,
-    outlines: Outlines | None,
-    config: DriveConfig,
+def _lay(number: int, shots: Shots, shown: Followed, studio: Studio) -> Patch | None:
+    return compose_window(
+        shown.picture,
+        shown.mask,
+        shown.carried,
+        shots.footage[number],
+        shots.windows[number],
+        studio.config,
+        shown.passed,
+        FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
+    )
+
+
+def _plain(
+    number: int, shots: Shots, views: Views, made: Rendered, config: DriveConfig
 ) -> Followed:
-    """The generated face in the footage's colours, with what lies around it drawn along."""
+    """The generated face in the footage's colours; nothing follows it."""
     mask, carried, crop = views.mask[number], views.carried.source[number], shots.crops[number]
     passed = None if made.passed is None else made.passed[number]
     matched = match_colours(made.picture[number], crop, mask, config.colour_match, carried)
-    if outlines is None:
-        return Followed(matched, mask, carried, passed, np.ones(mask.shape, np.float32))
+    return Followed(matched, mask, carried, passed, np.ones(mask.shape, np.float32))
+
+
+def _follow(
+    plain: Followed, number: int, shots: Shots, outlines: Outlines, config: DriveConfig
+) -> Followed:
+    """The same with what lies around it drawn along."""
     return follow_jaw(
-        matched,
-        mask,
-        carried,
-        passed,
-        crop,
+        plain.picture,
+        plain.mask,
+        plain.carried,
+        plain.passed,
+        shots.crops[number],
         outlines.shown[number],
         outlines.filmed[number],
         outlines.still[number],
         outlines.edge[number],
-        config.feather * len(mask),
+        config.feather * len(plain.mask),
         config.jaw,
     )
 

@@ -15,7 +15,7 @@ from face_toys import CAMERA, toy_model, toy_track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metatalk.compose.blend import Patch, compose_window, find_window
+from metatalk.compose.blend import Patch, compose_window, find_window, mix_patches
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.eyes.windows import cut_window, replace_eyes
 from metatalk.compose.revoice import Performance, Studio, revoice
@@ -140,3 +140,25 @@ def test_beyond_a_patch_every_sample_is_the_footages(driven):
         blocks = inside.reshape(after.height // 2, 2, after.width // 2, 2).any((1, 3))
         for old, new in zip(before.planes[1:], after.planes[1:], strict=True):
             assert not (old != new)[~blocks].any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_mean_of_patches_gives_the_mean_of_what_they_give(share):
+    chance = np.random.default_rng(2)
+    beneath = chance.random((40, 50, 3)).astype(np.float32)
+
+    def patch(height, width, left, top):
+        alpha = chance.random((height, width)).astype(np.float32)
+        return Patch(chance.random((height, width, 3)).astype(np.float32), alpha, left, top)
+
+    def lay(one):
+        laid, (rows, columns) = beneath.copy(), one.alpha.shape
+        here = np.s_[one.top : one.top + rows, one.left : one.left + columns]
+        alpha = one.alpha[..., None]
+        laid[here] = alpha * one.picture + (1 - alpha) * laid[here]
+        return laid
+
+    one, other = patch(20, 10, 5, 3), patch(12, 30, 8, 15)
+    mixed = lay(mix_patches(one, other, share))
+    np.testing.assert_allclose(mixed, (1 - share) * lay(one) + share * lay(other), atol=1e-6)
+    assert mix_patches(None, None, share) is None
