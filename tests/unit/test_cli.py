@@ -273,24 +273,6 @@ def test_a_recording_may_have_an_equals_sign_in_its_name(
     assert orchestra["given"]["order"].performer is None
 
 
-@pytest.mark.parametrize(
-    "options", [["--other-person"], ["--performer-face", "0"], ["--transcript", "Hello."]]
-)
-def test_a_stream_is_refused_what_tells_of_recordings(
-    actor_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-) -> None:
-    monkeypatch.setattr("metatalk.stages.live.drive_live", lambda **_: {})
-    actor_root.mkdir(parents=True)
-    words = ["drive", str(actor_root), "-", "-o", str(tmp_path / "out.mkv")]
-    assert main(words) == 0
-    assert main([*words, *options]) == 2
-    assert f"{options[0]} has no meaning" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("tool", sorted(TOOLS.glob("*.py")), ids=lambda path: path.stem)
 def test_thin_tools_run_a_stage_that_exists(tool: Path) -> None:
     source = tool.read_text(encoding="utf-8")

@@ -156,6 +156,9 @@ def test_a_still_head_may_be_asked_of_an_actor_that_is_retimed(
         ["--bits", "10"],
         ["--patch", "mouth"],
         ["--markers", "a.edl"],
+        ["--other-person"],
+        ["--performer-face", "0"],
+        ["--transcript", "Hello."],
     ],
     ids=lambda words: words[0],
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from metatalk.compose.fallback.config import FallbackConfig
 from metatalk.compose.fallback.occlusion import Hidden
+from metatalk.compose.revoice import presence
 from metatalk.morphable.coefficients import TRUSTED, TrackCoefficients
 from metatalk.shapes import check_shape
 from metatalk.timing import true_runs
@@ -125,17 +126,7 @@ def fallback_strength(
     kept = np.zeros(frames, bool)
     for one in fallbacks:
         kept[one.first : one.end] = True
-    strength = (~kept).astype(np.float32)
-    for first, end in shots.tolist():
-        held = first + np.flatnonzero(kept[first:end])
-        if len(held):
-            numbers = np.arange(first, end)
-            after = np.searchsorted(held, numbers).clip(0, len(held) - 1)
-            away = np.minimum(
-                np.abs(numbers - held[(after - 1).clip(0)]), np.abs(held[after] - numbers)
-            )
-            strength[first:end] *= np.clip(away / (fade_frames + 1), 0, 1).astype(np.float32)
-    return strength
+    return presence(~kept, shots, fade_frames)
 
 
 def fade_in_order(strength: np.ndarray, shot: np.ndarray, fade_frames: int) -> np.ndarray:
