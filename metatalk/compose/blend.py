@@ -20,6 +20,7 @@ from metatalk.compose.config import DriveConfig
 from metatalk.compose.seam.detail import add_detail, trusted_places
 from metatalk.compose.seam.grain import FrameGrain
 from metatalk.compose.seam.pyramid import blend_bands, count_levels, rim_alpha
+from metatalk.compose.seam.stillness import carried_change
 from metatalk.render.crops import invert_transforms, to_opencv
 from metatalk.shapes import check_shape
 
@@ -211,7 +212,10 @@ def compose_window(
     if levels > 1:
         depth = _to_window(mask_depth(mask[part], feather_px), inner)
         beneath = footage[_inside(inner, window)]
-        picture = blend_bands(beneath, picture, depth, levels, seam.reach)
+        change = None
+        if seam.still > seam.reach:
+            change = _to_window(carried_change(carried, part, footage, window.to_window), inner)
+        picture = blend_bands(beneath, picture, depth, levels, seam.reach, change, seam.still)
         alpha = rim_alpha(depth)
     if levels < 2:  # a face so small, or on its way there, that one wide rim has to do
         plain = _to_window(soft_mask(mask[part], config.feather * len(generated)), inner)

@@ -40,7 +40,7 @@ class FlickerMeter:
     """Compares how static skin changes from frame to frame; holds no more than one frame."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[float, float, float, float]] = []
+        self._rows: list[tuple[float, ...]] = []
         self._before: Frame | None = None
 
     def add(
@@ -66,10 +66,12 @@ class FlickerMeter:
         self._before = now
 
     def scores(self) -> FlickerScores:
-        """Average what was taken in; pairs without enough static skin do not count."""
+        """Average what was taken in, by static pixels; pairs without enough do not count."""
         if not self._rows:
             return FlickerScores(1.0, 1.0, 0.0, 0.0, 0)
-        low, source_low, fine, source_fine = np.sqrt(np.mean(self._rows, axis=0))
+        table = np.array(self._rows)
+        powers = np.average(table[:, :4], axis=0, weights=table[:, 4])
+        low, source_low, fine, source_fine = np.sqrt(powers)
         return FlickerScores(
             flicker_ratio=float((low + _FLOOR) / (source_low + _FLOOR)),
             grain_ratio=float((fine + _FLOOR) / (source_fine + _FLOOR)),
@@ -101,8 +103,11 @@ def measure_flicker(
     return meter.scores()
 
 
-def _compare(before: Frame, now: Frame) -> tuple[float, float, float, float] | None:
-    """Mean squares: coarse of the result, of the footage, fine of both; None: no static skin."""
+def _compare(before: Frame, now: Frame) -> tuple[float, ...] | None:
+    """Mean squares: coarse of the result, of the footage, fine of both; and over how many pixels.
+
+    None: there is no static skin.
+    """
     both = (before[2] > 0.5) & (now[2] > 0.5)
     left, top, width, height = cv2.boundingRect(both.astype(np.uint8))
     if not width:
@@ -123,7 +128,7 @@ def _compare(before: Frame, now: Frame) -> tuple[float, float, float, float] | N
         change = b - _warp(a, flow)
         coarse = cv2.GaussianBlur(change, (0, 0), max(width * LOW, 1.0))
         found.append((_calm(coarse[still]), _calm((change - coarse)[still])))
-    return found[1][0], found[0][0], found[1][1], found[0][1]
+    return found[1][0], found[0][0], found[1][1], found[0][1], float(still.sum())
 
 
 def _unit(picture: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from metatalk.errors import ConfigError, ShapeError
 from metatalk.render.crops import apply_transforms, invert_transforms, warp_to_crop
 
 SIZE = 64
+# What is drawn in these tests is no likeness of its footage, whose colours would be taken for it.
+ITS_OWN = SeamConfig(still=0.0)
 
 
 def similarity(scale: float, angle: float, x: float, y: float) -> np.ndarray:
@@ -238,7 +240,7 @@ def test_detail_comes_from_the_footage_and_only_where_it_is_known():
     window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
     carried = own_place()
     carried[:, 32:] = np.nan
-    config = DriveConfig(detail_px=4.0)
+    config = DriveConfig(detail_px=4.0, seam=ITS_OWN)
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     compose = lambda carried, config: spread(  # noqa: E731
         compose_window(flat, everywhere, carried, filmed, window, config), window
@@ -250,7 +252,7 @@ def test_detail_comes_from_the_footage_and_only_where_it_is_known():
     np.testing.assert_allclose(unknown, 0.5, atol=1e-3)
     correlation = np.corrcoef(known.ravel(), filmed[8:-8, 8:28].ravel())[0, 1]
     assert correlation > 0.8
-    without = compose(carried, DriveConfig(detail=0.0))
+    without = compose(carried, DriveConfig(detail=0.0, seam=ITS_OWN))
     np.testing.assert_allclose(without[12:-12, 12:-12], 0.5, atol=1e-5)
 
 
@@ -261,7 +263,10 @@ def test_detail_moves_with_the_skin():
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     here, there = (
-        spread(compose_window(flat, everywhere, map_, filmed, window, DriveConfig()), window)[0]
+        spread(
+            compose_window(flat, everywhere, map_, filmed, window, DriveConfig(seam=ITS_OWN)),
+            window,
+        )[0]
         for map_ in (own_place(), moved)
     )
     np.testing.assert_allclose(there[20:50, 14:50], here[14:44, 14:50], atol=5e-3)
@@ -273,7 +278,7 @@ def test_stretched_skin_loses_its_detail():
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     pulled = (own_place() - SIZE / 2) * np.array([0.5, 1.0], np.float32) + SIZE / 2
-    patch = compose_window(flat, everywhere, pulled, filmed, window, DriveConfig())
+    patch = compose_window(flat, everywhere, pulled, filmed, window, DriveConfig(seam=ITS_OWN))
     np.testing.assert_allclose(spread(patch, window)[0][12:-12, 12:-12], 0.5, atol=1e-4)
 
 
@@ -282,7 +287,7 @@ def test_what_is_drawn_on_stretched_skin_is_as_smooth_as_it():
     filmed = np.full((SIZE, SIZE, 3), 128, np.uint8)
     window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
-    config = DriveConfig(detail_px=8.0)  # two pixels of this small crop
+    config = DriveConfig(detail_px=8.0, seam=ITS_OWN)  # two pixels of this small crop
     contrast = {}
     for name, scale in (("steady", 1.0), ("stretched", 0.5), ("torn", 0.2)):
         places = (own_place() - SIZE / 2) * np.array([scale, 1.0], np.float32) + SIZE / 2
@@ -352,6 +357,8 @@ def test_settings_are_checked(wrong):
         {"levels": 9},
         {"reach": 0.5},
         {"reach": 11.0},
+        {"still": -1.0},
+        {"still": 10.5},
         {"grain": -0.1},
         {"grain": 2.0},
     ],
@@ -360,6 +367,30 @@ def test_settings_are_checked(wrong):
 def test_settings_of_the_seam_are_checked(wrong):
     with pytest.raises(ConfigError, match=f"drive.seam.{next(iter(wrong))}"):
         SeamConfig(**wrong)
+
+
+def test_still_skin_is_as_light_as_it_was_filmed():
+    """The network's own tone stays where the footage shows another thing in the skin's place."""
+    transform = similarity(SIZE / 200, 0.0, 150, 150)
+    window = find_window(transform, SIZE, 300, 300)
+    assert window is not None
+    filmed = photo(300, 300, 6.0)[window.top :, window.left :][: window.height, : window.width]
+    lighter = SeamConfig(still=10.0)
+    generated = warp_to_crop(photo(300, 300, 6.0), transform, SIZE).astype(np.float32) / 255
+    moved = own_place() + np.float32([12.0, 0.0])
+
+    def tone(carried: np.ndarray, seam: SeamConfig) -> float:
+        config = DriveConfig(seam=seam, detail=0.0)
+        patch = compose_window(
+            generated + np.float32(0.05), disc(30), carried, filmed, window, config
+        )
+        picture, alpha = spread(patch, window)
+        rim = (alpha > 0.99) & (alpha.cumsum(0) < 40)
+        return float((picture - filmed.astype(np.float32) / 255)[rim].mean())
+
+    off = SeamConfig(still=0.0)
+    assert tone(own_place(), lighter) < 0.7 * tone(own_place(), off)
+    assert tone(moved, lighter) > 0.9 * tone(moved, off)
 
 
 @pytest.mark.parametrize(("least", "most", "limit"), [(0.15, 0.4, 0.015), (1.3, 3.2, 0.01)])

@@ -127,7 +127,75 @@ def test_a_picture_of_another_size_has_its_rim_in_the_same_place():
     assert np.abs(even - odd).max() < 1.5 * slope
 
 
+STILL = 5.0
+PAST_REACH = np.s_[:, int(20 + 1.2 * REACH * FEATHER_PX) : int(20 + 0.7 * STILL * FEATHER_PX)]
+
+
+def blended(
+    filmed: np.ndarray, picture: np.ndarray, change: np.ndarray | None, still: float = STILL
+) -> np.ndarray:
+    return blend_bands(filmed, picture, ramp(), 4, REACH, change, still)
+
+
+def plane(value: float) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH), value, np.float32)
+
+
+def test_where_the_footage_shows_the_same_its_colours_are_taken():
+    filmed = noise(6.0)
+    picture = filmed + np.float32(0.03)
+    error = lambda mixed: np.abs(mixed - filmed)[PAST_REACH].mean()  # noqa: E731
+    assert error(blended(filmed, picture, None)) > 0.028
+    assert error(blended(filmed, picture, plane(0.0))) < 0.022
+    deep = np.s_[:, int(20 + STILL * FEATHER_PX) + 2**4 :]
+    np.testing.assert_allclose(blended(filmed, picture, plane(0.0))[deep], picture[deep], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.03, 0.2, 1.0])
+def test_where_the_footage_shows_another_thing_nothing_of_it_is_taken(size):
+    filmed, picture = noise(6.0), noise(6.0, 1)
+    without = blended(filmed, picture, None)
+    for other in (
+        blended(filmed, picture, plane(-size)),
+        blended(filmed, picture, plane(size / 100), still=REACH / 2),
+    ):
+        np.testing.assert_allclose(other, without, atol=1e-6)
+
+
+def test_a_filmed_mouth_does_not_show_through():
+    """Lips that were open and are to be closed, in skin that shows the same."""
+    row, column = np.mgrid[:HEIGHT, :WIDTH]
+    across, along = (column - 60) / 22, (row - HEIGHT / 2) / 6
+    mouth = np.exp(-((across**2 + along**2) ** 2)).astype(np.float32)
+    closed = noise(6.0)
+    filmed = closed - np.float32(0.3) * mouth[..., None]
+    mixed = blended(filmed, closed + np.float32(0.02), 0.3 * mouth)
+    without = blended(filmed, closed + np.float32(0.02), None)
+    lips = mouth > 0.5
+    assert np.abs(mixed - without)[lips].max() < 0.02  # what is wrong is no more than the tone
+    blind = blended(filmed, closed + np.float32(0.02), plane(0.0))
+    assert np.abs(blind - without)[lips].max() > 0.06
+
+
+def test_skin_that_stays_is_as_calm_as_its_footage():
+    chance, filmed = np.random.default_rng(0), noise(6.0)
+    tones = chance.normal(scale=0.01, size=12).astype(np.float32)
+    restless = lambda change: np.std(  # noqa: E731
+        [blended(filmed, filmed + tone, change)[PAST_REACH].mean() for tone in tones]
+    )
+    assert restless(plane(0.0)) < 0.75 * restless(None)
+
+
+def test_a_change_that_grows_brings_no_jump():
+    filmed, picture = noise(6.0), noise(6.0) + np.float32(0.05)
+    shown = [blended(filmed, picture, plane(size)) for size in np.linspace(0, 0.04, 41)]
+    steps = np.abs(np.diff(shown, axis=0)).max((1, 2, 3))
+    assert steps.max() < 0.15 * np.abs(shown[-1] - shown[0]).max()
+
+
 def test_arguments_are_checked():
+    with pytest.raises(ShapeError):
+        blend_bands(noise(0), noise(0), ramp(), 4, REACH, plane(0.0)[:-1], STILL)
     with pytest.raises(ShapeError):
         blend_bands(noise(0), noise(0)[:-1], ramp(), 4, REACH)
     with pytest.raises(ShapeError):

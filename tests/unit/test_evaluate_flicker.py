@@ -95,6 +95,17 @@ def test_a_mouth_that_moves_otherwise_is_no_skin_at_rest():
     assert measure_flicker(source, made, MASKS).flicker_ratio < 1.3
 
 
+def test_a_pair_with_hardly_any_skin_hardly_counts():
+    """One restless corner must not outweigh all that was calm."""
+    corner = np.zeros_like(mask())
+    corner[66:82, 66:82] = 1
+    masks, made = [*MASKS[:-1], corner], clip(seed=2)
+    made[-1] = made[-1] + np.float32(0.01)
+    found = measure_flicker(clip(seed=1), made, masks)
+    assert found.pairs == FRAMES - 1
+    assert found.flicker_ratio < 1.5
+
+
 def test_without_skin_there_is_nothing_to_say():
     nothing = [np.zeros((SIZE, SIZE), np.float32)] * FRAMES
     found = measure_flicker(clip(), clip(), nothing)
