@@ -15,8 +15,10 @@ class JawConfig:
     # a jaw line that is off by this hardly moves anything, by twice as much nearly all: predicted
     # jaws are not so exact that the footage should follow every pixel of them
     slack: float = 0.01
-    hold: float = 0.03  # so far below the jaw line all moves as the line does: a beard's depth
-    reach: float = 0.1  # beyond that the movement fades, over this length or more
+    # so far below the jaw line all moves as the line does: the depth of a beard, and of the throat
+    # that belongs to the chin
+    hold: float = 0.08
+    reach: float = 0.05  # beyond that the movement fades, over this length or more
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
