@@ -4,18 +4,53 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# A machine that is slow or busy, or an example that nobody has met yet, must not fail a test of
+# something else: the same examples every time, however long they take. To look for new ones:
+# pytest --hypothesis-profile=explore
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--renew-golden", action="store_true", help="store the numbers of now as the golden ones"
     )
+
+
+# What a command prints is read back: as plain text, and in lines that no path of a temporary
+# folder is too long for. Read by libraries when they are loaded, and by processes that are begun.
+for _name in ("CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
+    os.environ.pop(_name, None)
+os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test, its fixtures too, draws the same numbers wherever it stands among the others."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):  # it begins with a seed of its own, always the same
+        torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,8 +36,37 @@ _LIVE_LEAST_S = 0.2
 _PROMPT = {"probesize": "32768", "analyzeduration": "500000"}
 
 
+class LiveSound(Iterator[SoundBlock]):
+    """Blocks of sound as they come, and how long they were waited for.
+
+    Waiting is told from being slow: on a busy machine a block takes its time though it was there.
+
+    Args:
+        blocks: the source.
+        waited_s: how long it has waited for sound that was not there yet, seconds; None where
+            nobody can tell: all the time that the blocks take counts.
+    """
+
+    def __init__(
+        self, blocks: Iterator[SoundBlock], waited_s: Callable[[], float] | None = None
+    ) -> None:
+        self._blocks, self._told = blocks, waited_s
+        self._taken_s = 0.0
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds waited for sound until now."""
+        return self._taken_s if self._told is None else self._told()
+
+    def __next__(self) -> SoundBlock:
+        began = time.monotonic()
+        block = next(self._blocks)
+        self._taken_s += time.monotonic() - began
+        return block
+
+
 @contextmanager
-def open_live_sound(source: str, stop: threading.Event) -> Iterator[Iterator[SoundBlock]]:
+def open_live_sound(source: str, stop: threading.Event) -> Iterator[LiveSound]:
     """Open a source of sound that may still be speaking.
 
     Args:
@@ -47,7 +76,8 @@ def open_live_sound(source: str, stop: threading.Event) -> Iterator[Iterator[Sou
         stop: once it is set, what comes through pipes ends.
 
     Returns:
-        Context with the sound, block after block as it comes.
+        Context with the sound, block after block as it comes. It says how long it was waited
+        for: of a file not at all, however slowly it is read.
 
     Raises:
         MediaError: it cannot be opened, or has no sound.
@@ -55,15 +85,17 @@ def open_live_sound(source: str, stop: threading.Event) -> Iterator[Iterator[Sou
     if source == STDIN or _is_pipe(source):
         descriptor = _open_pipe(source)
         try:
-            yield _read_pipe(_Pipe(descriptor, stop), source)
+            pipe = _Pipe(descriptor, stop)
+            yield LiveSound(_read_pipe(pipe, source), lambda: pipe.waited_s)
         finally:
             if source != STDIN:
                 os.close(descriptor)
     elif "://" in source:
-        yield _read_address(source)
+        yield LiveSound(_read_address(source))
     else:
         with open_media(source) as container:
-            yield read_blocks(container, audio_stream(container, source), source)
+            blocks = read_blocks(container, audio_stream(container, source), source)
+            yield LiveSound(blocks, lambda: 0.0)  # all of a file is there
 
 
 class SoundFeed:
@@ -75,7 +107,8 @@ class SoundFeed:
     """
 
     def __init__(self, blocks: Iterator[SoundBlock], stop: threading.Event) -> None:
-        self._blocks, self._stop = blocks, stop
+        self._sound = blocks if isinstance(blocks, LiveSound) else LiveSound(blocks)
+        self._stop = stop
         self._waiting: queue.Queue[tuple[SoundBlock, float] | BaseException | None]
         self._waiting = queue.Queue(_WAITING)
         self._waited_s = self._heard_s = 0.0
@@ -102,15 +135,16 @@ class SoundFeed:
             yield item
 
     def _run(self) -> None:
+        before_s = 0.0
         try:
             while not self._stop.is_set():
-                started = time.monotonic()
-                block = next(self._blocks, None)
+                block = next(self._sound, None)
                 arrived = time.monotonic()
                 if block is None:
                     break
-                if self._heard_s > 0:  # what came before the first sound says nothing
-                    self._waited_s += arrived - started
+                if self._heard_s == 0:  # what came before the first sound says nothing
+                    before_s = self._sound.waited_s
+                self._waited_s = self._sound.waited_s - before_s
                 self._heard_s += float(block.duration)
                 self._hand_over((block, arrived))
             self._hand_over(None)
@@ -158,6 +192,7 @@ class _Pipe:
     def __init__(self, descriptor: int, stop: threading.Event) -> None:
         self._descriptor, self._stop = descriptor, stop
         self._ahead = b""
+        self.waited_s = 0.0  # for bytes that were not there when they were asked for
 
     def peek(self, count: int) -> bytes:
         """The first bytes, or fewer where it ends; they are read again afterwards."""
@@ -173,10 +208,16 @@ class _Pipe:
         return self._read(count if count > 0 else _PIECE)
 
     def _read(self, count: int) -> bytes:
+        if not select.select([self._descriptor], [], [], 0)[0]:
+            self._wait()
+        return b"" if self._stop.is_set() else os.read(self._descriptor, count)
+
+    def _wait(self) -> None:
+        began = time.monotonic()
         while not self._stop.is_set():
             if select.select([self._descriptor], [], [], _POLL_S)[0]:
-                return os.read(self._descriptor, count)
-        return b""
+                break
+        self.waited_s += time.monotonic() - began
 
 
 def _is_pipe(source: str) -> bool:

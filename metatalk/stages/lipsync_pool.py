@@ -55,21 +55,24 @@ def prepare_side_by_side(
         yield from _in_turn(sources, corpus, preparation, report)
         return
     context = multiprocessing.get_context("spawn")
-    count = context.Value("q", 0)
     todo, suspects = deque(sources), deque[Source]()
+    before = 0  # frames that earlier pools have looked at
     with _one_thread_each():
         while todo or suspects:
             queue, ahead = (todo, workers) if todo else (suspects, 1)
+            # A pool's own, and read without its lock: a process that dies may hold that for ever.
+            count = context.Value("q", 0)
             pool = ProcessPoolExecutor(ahead, context, _begin_worker, (count,))
             with _ended(pool):
                 for source in _through(pool, queue, ahead, corpus, preparation):
-                    report(count.value)
+                    report(before + count.get_obj().value)
                     if source is None:
                         continue
                     if source.error == _DIED and ahead > 1:
                         suspects.append(source)  # one of several: each is tried by itself
                     else:
                         yield source
+            before += count.get_obj().value
 
 
 _DIED = "the process that worked on it died: too little memory, or damage that a decoder chokes on"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +21,24 @@ from metatalk.workspace.actor import ActorFolder
 
 Run = Callable[..., tuple[int, str, str]]
 COMMAND = [sys.executable, "-c", "import sys; from metatalk.cli import main; sys.exit(main())"]
+DIES_CARRYING = """
+import os, signal, sys
+from metatalk.cli import main
+from metatalk.stages import samples
+
+fetch, fetched = samples.fetch_texture, []
+
+
+def fetch_or_die(*given):
+    if len(fetched) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    fetched.append(1)
+    return fetch(*given)
+
+
+samples.fetch_texture = fetch_or_die
+sys.exit(main())
+"""
 OTHERS = {"pix2pix": "neural.network=pix2pix", "plain": "neural.carried=false"}
 
 
@@ -147,11 +163,8 @@ def test_killed_while_carrying_texture_it_learns_the_same(
     words = ["train", str(clip), "--actor", str(copy), "--preset", "tiny"]
     words += ["--rerun", "train_renderer"]
     partial = copy / "train_renderer.partial"
-    process = subprocess.Popen([*COMMAND, *words], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (partial / "samples" / "learned" / "rows.npy").exists():
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    killed = subprocess.run([sys.executable, "-c", DIES_CARRYING, *words], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (partial / "samples").is_dir()
     assert not (partial / "samples" / "complete").exists()
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +48,37 @@ def test_a_clip_that_kills_every_process_is_named(letters: list[Source], tmp_pat
         for child in multiprocessing.active_children():
             child.kill()  # says nothing where the pool has just buried the process
 
-    [done] = prepare_side_by_side(letters[:1], tmp_path, Preparation(), 2, kill_all)
+    endless = tmp_path / "endless.mp4"
+    os.mkfifo(endless)  # nobody ever writes into it: no process is done before it is killed
+    clip = replace(letters[0], path=str(endless))
+    [done] = prepare_side_by_side([clip], tmp_path, Preparation(), 2, kill_all)
     assert "died" in str(done.error)
     assert done.again
+
+
+def test_a_process_that_dies_while_it_counts_holds_nobody_up(
+    letters: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the counter's lock with it, and nobody gives that back."""
+    context = multiprocessing.get_context("spawn")
+    make = context.Value
+
+    def held(*given: Any) -> Any:
+        made = make(*given)
+        holder = threading.Thread(target=made.get_lock().acquire)
+        holder.start()
+        holder.join()
+        return made
+
+    monkeypatch.setattr(context, "Value", held)
+    done: list[Source] = []
+    told: list[int] = []
+    work = prepare_side_by_side(letters, tmp_path, Preparation(), 2, told.append)
+    run = threading.Thread(target=lambda: done.extend(work), daemon=True)
+    run.start()
+    run.join(300)
+    assert sorted(source.name for source in done) == ["1", "2"]
+    assert set(told) == {0}
 
 
 def test_a_run_that_is_ended_takes_its_processes_with_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -244,6 +245,9 @@ def test_a_layer_is_whole_or_absent(tmp_path: Path) -> None:
         with pytest.raises(ShapeError):
             write(tmp_path / name, [PATCHES[:1], [(PATCHES[0][0], PATCHES[1][1], 0, 0)]], form)
     assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "a.mov", [PATCHES[:1]], "prores4444").unlink()
+    shutil.rmtree(write(tmp_path / "a", [PATCHES[:1]], "png"))
+    # What is compiled on the way is kept in files, too: now it is.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
     try:

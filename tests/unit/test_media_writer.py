@@ -290,6 +290,8 @@ def test_a_folder_without_permission_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", [0, 1], crf=1, preset="ultrafast").unlink()
+    # What is compiled on the way is kept in files, too: now it is.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
     try:

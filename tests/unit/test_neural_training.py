@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,7 +213,7 @@ def test_large_states_are_saved_less_often(
     trainer = Trainer(bar_recipe(crops, config, 0), config, 10)
     trainer.seconds = 100.0
     clock = iter([10.0, 12.0, 20.0, 20.1])
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert training._save(trainer, lambda state: None) == pytest.approx(140.0)
     assert training._save(trainer, lambda state: None) == pytest.approx(105.0)
 

@@ -226,7 +226,7 @@ print("kept", load()["step"])
 
 def test_a_disk_that_ends_half_way_is_an_os_error(tmp_path: Path):
     done = subprocess.run(
-        [sys.executable, "-c", SMALL_DISK, tmp_path], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SMALL_DISK, tmp_path], capture_output=True, text=True, timeout=600
     )
     words = done.stdout.split("\n")[:-1]
     expected = [f"{name} {errno.EFBIG}" for name in ("checkpoint", "weights", "crops")]

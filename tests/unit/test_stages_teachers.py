@@ -30,7 +30,7 @@ def scene() -> Scene:
     return Scene(pictures, boxes, np.zeros(6, np.int64), order, Fraction(25), samples)
 
 
-def teacher(folder: Path, body: str, timeout_s: float = 60.0) -> CommandTeacher:
+def teacher(folder: Path, body: str, timeout_s: float = 600.0) -> CommandTeacher:
     program = folder / "my model.py"
     program.write_text(BEGIN + body, encoding="utf-8")
     command = f"{sys.executable} '{program}' {{video}} {{audio}} {{out}}"
