@@ -198,16 +198,21 @@ def drive(
             expression=expression, expression_from=expression_from, length=length, phones=phones,
             transcript=transcript, other_person=other_person or None,
             performer_face=performer_face, retime=retime, head_still=head_still, blinks=blinks,
-            amplitude=amplitude, smoothing=smoothing, consonants=consonants, plot=plot,
-            segments=segments, changed_from=changed_from, preview=preview, format=form,
-            bits=bits, patch=patch, markers=markers or None,
+            plot=plot, segments=segments, changed_from=changed_from, preview=preview,
+            format=form, bits=bits, patch=patch, markers=markers or None,
         )  # fmt: skip
         live(
-            actor, str(audio), words, output=str(output), target=target, preset=preset,
-            config=config, rerun=rerun, face=face, safe=safe, verbose=verbose, as_json=as_json,
+            actor, str(audio), words, output=str(output), target=target, amplitude=amplitude,
+            smoothing=smoothing, consonants=consonants, preset=preset, config=config,
+            rerun=rerun, face=face, safe=safe, verbose=verbose, as_json=as_json,
         )  # fmt: skip
         return
     require_something_to_say(audio, expression_from, other_person, performer_face)
+    if face is not None and target is None:
+        raise ConfigError(
+            f"--face {face} says which face of --target is the actor's, and there is no --target",
+            "leave it out: which face it is in the training clip was said when it was trained",
+        )
     require_words_of(expression_from, phones, transcript)
     named = (audio, target, expression, expression_from, phones, changed_from)
     require_files(*(path for path in named if path))

@@ -30,6 +30,7 @@ from metatalk.cli.options import (
     settings,
     with_face,
     with_safe,
+    with_values,
 )
 from metatalk.errors import MissingAssetError
 
@@ -70,6 +71,20 @@ def live(
     target: Annotated[
         Path | None, typer.Option(help="Another clip of the actor to show.", metavar="CLIP")
     ] = None,
+    amplitude: Annotated[
+        float | None,
+        typer.Option(help="How far the mouth moves, 0 to 3: 1 as predicted.", metavar="SHARE"),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(help="Calm the mouth by a filter so long, 0 to 1; adds one and a half times "
+                     "that to the latency.", metavar="SECONDS"),
+    ] = None,
+    consonants: Annotated[
+        float | None,
+        typer.Option(help="Raise its quick movements, 0 to 2; adds 0.1 s to the latency.",
+                     metavar="SHARE"),
+    ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     rerun: Rerun = None,
@@ -77,7 +92,7 @@ def live(
     safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Make the actor in DIR say what is being spoken, until it ends or Ctrl-C."""
     terminal.set_up_logging(verbose)
     if "=" in source and not Path(source).exists() and "://" not in source:
@@ -90,8 +105,15 @@ def live(
         raise MissingAssetError(
             f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
         )
-    more = [f"drive.live.late={late}"] if late else []
-    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *more]
+    given = with_values(
+        {
+            "drive.live.late": late,
+            "drive.mouth.amplitude": amplitude,
+            "drive.mouth.smoothing_s": smoothing,
+            "drive.mouth.consonants": consonants,
+        }
+    )
+    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *given]
     chosen = settings(preset, config, more, actor)
     if chosen.commercial_safe:
         from metatalk.stages.ingredients import require_safe_actor

@@ -63,7 +63,11 @@ class Patchable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """What the result's frames are to show; row n belongs to its frame n."""
+    """What the result's frames are to show; row n belongs to its frame n.
+
+    Raises:
+        ShapeError: the arrays do not belong together.
+    """
 
     frames: np.ndarray  # (N,) footage frame behind each frame of the result
     filmed: TrackCoefficients  # (N) the face in the picture behind each

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from metatalk.errors import ShapeError
 from metatalk.render.silhouette import JawLine, read_between
 from metatalk.shapes import check_shape
 
@@ -96,9 +97,14 @@ def usual_profiles(profiles: Sequence[np.ndarray]) -> np.ndarray:
 
     Returns:
         (K, STEPS) of unit length; nan where none of them shows the place.
+
+    Raises:
+        ShapeError: there are none, or they are not shaped as documented.
     """
+    if not len(profiles):
+        raise ShapeError("there is no frame to learn a jaw line from")
     stack = np.stack(list(profiles))
-    check_shape("profiles", stack, "T K N")
+    check_shape("profiles", stack, "T K N", N=STEPS)
     seen = np.isfinite(stack[..., 0])
     total = np.where(seen[..., None], stack, 0.0).sum(0)
     length = np.linalg.norm(total, axis=1, keepdims=True)
@@ -178,33 +184,3 @@ def _between(likeness: np.ndarray, way: np.ndarray) -> np.ndarray:
     top = np.where(bend < -1e-9, (before - after) / (2 * np.minimum(bend, -1e-9)), 0.0)
     inner = (way > 0) & (way < last)
     return np.where(inner, np.clip(top, -0.5, 0.5), 0.0)
-
-
-def measure_chins(
-    pictures: Sequence[np.ndarray],
-    lines: Sequence[JawLine],
-    face_px: np.ndarray,
-    usual: np.ndarray,
-    face_mm: float,
-) -> ChinErrors:
-    """Measure how far the chins of some frames lie from the fitted face's jaw line.
-
-    Args:
-        pictures: T crops, (S, S, 3) uint8.
-        lines: the jaw line of the face that each is to show.
-        face_px: (T,) the face's height in each crop.
-        usual: the same person's, from `usual_profiles` of real frames.
-        face_mm: the face's height.
-
-    Returns:
-        The errors. Real frames against their own fit give what the measure itself errs by.
-
-    Raises:
-        ShapeError: an argument is not shaped as documented.
-    """
-    check_shape("face_px", face_px, "T", T=len(pictures))
-    offsets = [
-        chin_offsets(jaw_profiles(picture, line, float(height)), usual)
-        for picture, line, height in zip(pictures, lines, face_px, strict=True)
-    ]
-    return ChinErrors(np.stack(offsets) * face_mm, face_mm)

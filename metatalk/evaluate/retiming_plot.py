@@ -28,32 +28,17 @@ class RetimingTrace:
     speed_before: np.ndarray  # (N,) of the head where the footage is played as it is
     blink: np.ndarray  # (N,) 0 open eyes, 1 shut
     shots: np.ndarray  # (K, 2) first frame of the footage's shots and one past the last
+    jumps: np.ndarray  # frames of the result that the footage does not lead to
+    turns: np.ndarray  # those after which it runs the other way
+    repeats: np.ndarray  # those whose footage frame was shown just before
 
     def __post_init__(self) -> None:
         count = check_shape("seconds", self.seconds, "N")["N"]
         for name in ("frames", "is_filmed", "speaking", "speed", "speed_before", "blink"):
             check_shape(name, getattr(self, name), "N", N=count)
         check_shape("shots", self.shots, "K 2")
-
-    def turns(self) -> np.ndarray:
-        """Frames of the result after which the footage runs the other way."""
-        found, way = [], 0
-        for number, step in enumerate(np.diff(self.frames).tolist()):
-            if abs(step) > 1:
-                way = 0
-            elif step:
-                if way and step != way:
-                    found.append(number)
-                way = step
-        return np.array(found, int)
-
-    def repeats(self) -> np.ndarray:
-        """Frames of the result whose footage frame was shown just before."""
-        return np.flatnonzero(np.diff(self.frames) == 0) + 1
-
-    def jumps(self) -> np.ndarray:
-        """Frames of the result that the footage does not lead to."""
-        return np.flatnonzero(np.abs(np.diff(self.frames)) > 1) + 1
+        for name in ("jumps", "turns", "repeats"):
+            check_shape(name, getattr(self, name), "P")
 
 
 def draw_retiming(trace: RetimingTrace, title: str) -> np.ndarray:
@@ -91,15 +76,14 @@ def _shade_speech(axes: Axes, trace: RetimingTrace) -> None:
 
 
 def _draw_path(axes: Axes, trace: RetimingTrace) -> None:
-    broken = trace.frames.astype(float)
-    jumps = trace.jumps()
-    where, frames = np.insert(trace.seconds, jumps, np.nan), np.insert(broken, jumps, np.nan)
+    # A line is not drawn over a jump: nan breaks it.
+    where = np.insert(trace.seconds, trace.jumps, np.nan)
+    frames = np.insert(trace.frames.astype(float), trace.jumps, np.nan)
     axes.plot(where, frames, color=PATH, linewidth=1.3)
-    turns, repeats = trace.turns(), trace.repeats()
     marks = (
-        (turns, "^", f"turns: {len(turns)}"),
-        (repeats, ".", f"repeats: {len(repeats)}"),
-        (jumps, "x", f"jumps: {len(jumps)}"),
+        (trace.turns, "^", f"turns: {len(trace.turns)}"),
+        (trace.repeats, ".", f"repeats: {len(trace.repeats)}"),
+        (trace.jumps, "x", f"jumps: {len(trace.jumps)}"),
     )
     for places, marker, label in marks:
         if len(places):

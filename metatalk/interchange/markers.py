@@ -83,6 +83,7 @@ class Reel:
         height: px.
         channels: of its sound; 0: silent.
         seconds: (frames,) when each is shown, where they are not evenly spaced.
+        pixel_aspect: width of a pixel by its height.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class Reel:
     height: int = 0
     channels: int = 2
     seconds: np.ndarray | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
     @property
     def count(self) -> FrameCount:

@@ -14,7 +14,9 @@ import opentimelineio as otio
 
 from metatalk.interchange.markers import NOTABLE, Marker, Reel, in_time
 
-FCPXML_VERSION = "1.9"  # read by Final Cut Pro from 10.4.9 on, and by Resolve
+# The last version whose assets name their file themselves, which is all that OpenTimelineIO's
+# adapter looks for; Final Cut Pro reads it from 10.4 on, and so does Resolve.
+FCPXML_VERSION = "1.8"
 
 
 def write_otio(markers: Sequence[Marker], reel: Reel) -> str:
@@ -55,8 +57,7 @@ def write_fcpxml(markers: Sequence[Marker], reel: Reel) -> str:
     start, length = _seconds(count.start * tick), _seconds(reel.place(reel.frames) * tick)
     root = ElementTree.Element("fcpxml", version=FCPXML_VERSION)
     resources = _add(root, "resources")
-    size = {"width": str(reel.width), "height": str(reel.height)} if reel.width else {}
-    _add(resources, "format", id="r1", frameDuration=_seconds(tick), **size)
+    _add(resources, "format", id="r1", frameDuration=_seconds(tick), **_pixels(reel))
     sound = {"hasAudio": "1", "audioSources": "1", "audioChannels": str(reel.channels)}
     media = {"name": reel.path.name, "start": start, "duration": length}
     media_url = reel.path.resolve().as_uri()
@@ -73,6 +74,17 @@ def write_fcpxml(markers: Sequence[Marker], reel: Reel) -> str:
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
+
+
+def _pixels(reel: Reel) -> dict[str, str]:
+    """Size and shape of the pixels, as far as they are known."""
+    if not reel.width:
+        return {}
+    told = {"width": str(reel.width), "height": str(reel.height)}
+    if reel.pixel_aspect != 1:
+        told["paspH"] = str(reel.pixel_aspect.numerator)
+        told["paspV"] = str(reel.pixel_aspect.denominator)
+    return told
 
 
 def _add(parent: ElementTree.Element, tag: str, /, **values: str) -> ElementTree.Element:

@@ -120,6 +120,23 @@ def read_sound(path: AnyPath, rate: int = 16000, from_first_frame: bool = False)
     return Sound(np.clip(np.nan_to_num(samples), -1, 1), rate)
 
 
+def count_channels(path: AnyPath) -> int:
+    """How many channels a file's sound has.
+
+    Args:
+        path: audio or video file.
+
+    Returns:
+        Channels; 0: it is silent.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    with open_media(path) as container:
+        streams = container.streams.audio
+        return streams[0].codec_context.layout.nb_channels if streams else 0
+
+
 def audio_duration(path: AnyPath) -> Fraction:
     """The exact length of a file's sound, found by decoding it.
 

@@ -244,6 +244,22 @@ class SequenceWriter:
         return sheet
 
 
+def sequence_length(folder: Path) -> float:
+    """How long the sequence in a folder is, by its sheet.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Seconds; 0 where there is none.
+    """
+    try:
+        sheet = json.loads((folder / f"{folder.resolve().name}.json").read_text(encoding="utf-8"))
+        return float(sheet["count"] / Fraction(sheet["rate"]))
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0
+
+
 def _header(film: Film, comment: str) -> dict[str, Any]:
     """What an EXR file says; rates and time codes its Python package cannot write as such."""
     colour = film.colour

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -88,7 +90,17 @@ def _decoded(
     if clock.repaired:
         log.warning("%s: %d of %d frame times repaired", path, clock.repaired, clock.frames)
     if clock.frames < stream.frames:
-        log.warning("%s: ends at frame %d of %d", path, clock.frames, stream.frames)
+        wanted = stream.frames - _hidden_packets(path)
+        if clock.frames < wanted:
+            log.warning("%s: ends at frame %d of %d", path, clock.frames, wanted)
+
+
+def _hidden_packets(path: AnyPath) -> int:
+    """Packets that an edit list leaves out: they are in the file and never shown."""
+    with open_media(path) as container, suppress(av.FFmpegError):
+        packets = container.demux(video_stream(container, path))
+        return sum(packet.is_discard for packet in packets if packet.size)
+    return 0
 
 
 class _Clock:

@@ -56,6 +56,12 @@ def load_landmarks(path: Path) -> LandmarkTrack:
     return LandmarkTrack(**{**arrays, "layout": str(arrays["layout"])})
 
 
+def load_fit_errors(path: Path) -> dict[str, np.ndarray]:
+    """Read how well each frame was fitted: (T,) arrays by name."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
 @dataclass(frozen=True)
 class CropPlan:
     """How the actor's crops are cut, on any clip."""

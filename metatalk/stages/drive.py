@@ -22,7 +22,7 @@ from metatalk.media.ordered import read_pictures_in_order
 from metatalk.render.bands import count_cores
 from metatalk.stages.actor import require_trained
 from metatalk.stages.drive_order import DriveOrder
-from metatalk.stages.drive_parts import check_parts, preview_frames
+from metatalk.stages.drive_parts import check_parts, preview_frames, require_no_whole_result
 from metatalk.stages.drive_preparation import Drive, prepare_drive
 from metatalk.stages.drive_review import review_drive, tell_filmed, write_review
 from metatalk.stages.ingredients import require_current_consents, require_safe_actor
@@ -43,7 +43,6 @@ from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
 from metatalk.workspace.output import (
     require_apart,
-    require_no_source,
     require_output,
     require_output_folder,
 )
@@ -77,16 +76,15 @@ def drive_actor(
     require_current_consents(order.clips)
     if config.commercial_safe:
         require_safe_actor(order.actor, order.clips)
-    if order.is_partial or order.preview is not None:
-        require_trained(folder, frozenset({"train_a2e"}) if order.performer else frozenset())
-        check_parts(order, config, order.target or find_footage(folder.root))
-    _require_outputs(order, config)
+    require_trained(folder, frozenset({"train_a2e"}) if order.performer else frozenset())
+    clip = order.target or find_footage(folder.root)
+    check_parts(order, config, clip)
+    _require_outputs(order, config, clip)
     with folder.lock(shared=True), tempfile.TemporaryDirectory() as scratch:
         drive = prepare_drive(order, config, Path(scratch), rerun, progress_factory)
-        require_no_source(order.outputs, [drive.footage.clip])
         if order.plot is not None:
             with disk_errors_remedied(order.plot.parent):
-                plot_plan(order.plot, drive.footage, drive.plan, drive.sound, config)
+                plot_plan(order.plot, drive.footage, drive.plan, drive.hearing, config.drive)
         drive = _cut_to_preview(drive, order, Path(scratch))
         # What can fail is done before the long work, and what it cost is kept.
         review = review_drive(drive) if order.markers else None
@@ -99,16 +97,7 @@ def drive_actor(
                     write_result_ledger(path, entries)
         if review is not None:
             write_review(order.markers, review, drive, order.output)
-    seconds = time.monotonic() - started
-    plan = drive.plan
-    return {
-        "output": str(order.output),
-        "frames": len(plan),
-        "duration_s": float(plan.seconds()[-1] + 1 / drive.footage.index.rate),
-        "filmed_frames": int((drive.strength == 0).sum()),
-        "seconds": seconds,
-        "fps": len(plan) / max(seconds, 1e-6),
-    }
+    return _metrics(order, drive, time.monotonic() - started)
 
 
 def stream_drive(
@@ -124,6 +113,9 @@ def stream_drive(
         writer: of the result.
         layer: of the new mouth alone; None: it is not written.
         progress: told how far it is.
+
+    Raises:
+        MediaError: the clip cannot be read, or the disk refuses.
     """
     plan, footage = drive.plan, drive.footage
     read = partial(read_pictures_in_order, footage.clip, index=footage.index, native=True)
@@ -146,6 +138,19 @@ def stream_drive(
             progress(done + 1, len(plan))
 
 
+def _metrics(order: DriveOrder, drive: Drive, seconds: float) -> Metrics:
+    """What is told of a result that took so long to draw."""
+    plan = drive.plan
+    return {
+        "output": str(order.output),
+        "frames": len(plan),
+        "duration_s": float(plan.seconds()[-1] + 1 / drive.footage.index.rate),
+        "filmed_frames": int((drive.strength == 0).sum()),
+        "seconds": seconds,
+        "fps": len(plan) / max(seconds, 1e-6),
+    }
+
+
 def _settled(order: DriveOrder, config: Config) -> Config:
     """The settings of this run: a film of which parts change stays as long as it is."""
     if order.is_partial:
@@ -163,15 +168,17 @@ def _require_places(order: DriveOrder, config: Config) -> None:
         raise MediaError(f"{order.plot}: the plot is a PNG", "end its name in .png")
 
 
-def _require_outputs(order: DriveOrder, config: Config) -> None:
+def _require_outputs(order: DriveOrder, config: Config, clip: Path) -> None:
     folders = {order.output} if config.drive.delivery.format in SEQUENCES else set()
     if order.patch is not None and layer_format(order.patch, config.drive.delivery) in SEQUENCES:
         folders.add(order.patch)
     for output in order.outputs:  # before any folder is made
         require_apart(output, STAGE_NAMES, [order.actor])
-    for output in order.outputs:
+    for output, option in order.options.items():
         check = require_output_folder if output in folders else require_output
-        check(output, order.sources)
+        check(output, [*order.sources, clip], option)
+    if order.preview is not None:
+        require_no_whole_result(order.output)
 
 
 def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> Drive:

@@ -90,6 +90,16 @@ class DriveOrder:
         return [path for path in named if path is not None]
 
     @property
+    def options(self) -> dict[Path, str]:
+        """Every file that is written, and what names it on a command line."""
+        named = {self.output: "-o"}
+        if self.patch is not None:
+            named[self.patch] = "--patch"
+        if self.plot is not None:
+            named[self.plot] = "--plot"
+        return named | dict.fromkeys(self.markers, "--markers")
+
+    @property
     def outputs(self) -> list[Path]:
         """Every file that is written."""
         more = [self.patch, *self.markers, self.plot]

@@ -16,6 +16,7 @@ from metatalk.errors import ConfigError, MediaError
 from metatalk.interchange.ranges import TimeRange, as_array, clock_word, read_moment
 from metatalk.interchange.timecode import FrameCount, count_frames
 from metatalk.media.probe import probe_video
+from metatalk.media.sequence import sequence_length
 from metatalk.stages.drive_order import PREVIEW_S, DriveOrder
 from metatalk.stages.footage import Footage
 from metatalk.stages.segments import changed_segments, named_segments
@@ -79,6 +80,31 @@ def check_parts(order: DriveOrder, config: Config, clip: Path) -> None:
         _preview_moment(order.preview, count_frames(info.rate, info.timecode))
 
 
+def require_no_whole_result(output: Path) -> None:
+    """Refuse to put a preview in the place of a longer film.
+
+    Args:
+        output: where the preview is to be written.
+
+    Raises:
+        MediaError: a film that lasts longer than a preview is there already.
+    """
+    if output.is_dir():
+        length_s = sequence_length(output)
+    elif output.is_file():
+        try:
+            length_s = probe_video(output).duration_s
+        except MediaError:  # no film, and no work of hours
+            return
+    else:
+        return
+    if length_s > PREVIEW_S + 0.5:  # headers round
+        raise MediaError(
+            f"{output} holds {clock_word(length_s)} already, and a preview would replace it",
+            "give -o another name",
+        )
+
+
 def choose_segments(
     order: DriveOrder, footage: Footage, plan: FramePlan, heard_s: float, config: Config
 ) -> Segments | None:
@@ -87,7 +113,7 @@ def choose_segments(
     Args:
         order: `segments`, `changed_from` and the recording.
         footage: the film.
-        plan: of the result.
+        plan: of the result, which shows the film in its order.
         heard_s: how long the recording is.
         config: `drive.segments`.
 
@@ -111,7 +137,8 @@ def choose_segments(
         assert order.audio is not None  # which an order has to compare with
         margin_s = config.drive.segments.margin_s
         ranges = changed_segments(order.changed_from, order.audio, duration_s, margin_s)
-    ramps = segment_ramps(seconds, as_array(ranges), config.drive.segments, _cuts(footage, plan))
+    cuts = plan.cuts(footage.landmarks.shots)
+    ramps = segment_ramps(seconds, as_array(ranges), config.drive.segments, cuts)
     for part in ranges:
         LOG.info("new from %s to %s", clock_word(part.first_s), clock_word(part.end_s))
     return Segments(ranges, ramps)
@@ -167,9 +194,3 @@ def _require_sound(ranges: list[TimeRange], heard_s: float, duration_s: float, r
             "the recording lasts %s and the film %s, whose end is silent: %s",
             clock_word(heard_s), clock_word(duration_s), remedy,
         )  # fmt: skip
-
-
-def _cuts(footage: Footage, plan: FramePlan) -> np.ndarray:
-    """(K,) frames of the result that show another shot than the frame before."""
-    shot = np.searchsorted(footage.landmarks.shots[:, 0], plan.frames, side="right")
-    return np.flatnonzero(np.diff(shot)) + 1

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from metatalk.compose.eyes.patches import Eyes, prepare_eyes
-from metatalk.compose.fallback.stretches import (
-    Fallback,
-    fade_in_order,
-)
+from metatalk.compose.eyes.blink_plan import EyeTask
+from metatalk.compose.eyes.patches import EyeClip, Eyes, prepare_eyes
+from metatalk.compose.fallback.stretches import Fallback, fade_in_order
 from metatalk.compose.mouth import tune_mouth
 from metatalk.compose.retiming.plan import FramePlan, retime_track, retime_transforms
 from metatalk.compose.revoice import Performance, Studio
@@ -25,11 +24,12 @@ from metatalk.interchange.reading import read_curves
 from metatalk.media.audio import audio_duration
 from metatalk.media.clip_sound import align_sound
 from metatalk.media.ordered import read_pictures_in_order
+from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
 from metatalk.stages.artefacts import load_index
 from metatalk.stages.drive_order import DriveOrder
-from metatalk.stages.drive_parts import Segments, choose_segments
+from metatalk.stages.drive_parts import Segments, choose_segments, preview_frames
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.keeping import keep_filmed
@@ -37,7 +37,7 @@ from metatalk.stages.mouths import Mouth, open_acted_mouth, open_spoken_mouth
 from metatalk.stages.occlusion import OCCLUSION
 from metatalk.stages.performance import drawn_expression
 from metatalk.stages.performer import open_performance
-from metatalk.stages.retiming import choose_plan, hear_speaking
+from metatalk.stages.retiming import Hearing, begin_plan, choose_plan
 from metatalk.stages.stage import ProgressFactory, silent_progress
 from metatalk.stages.studio import choose_sources, open_studio
 from metatalk.timing import true_runs
@@ -56,6 +56,7 @@ class Drive:
     segments: Segments | None = None  # the parts that are new; None: all
     fallbacks: tuple[Fallback, ...] = ()  # where the filmed mouth stays; frames of the plan
     first: int = 0  # row of the performance that is the plan's first frame
+    hearing: Hearing = field(default_factory=Hearing)  # of all of the sound, as the performance is
 
     @property
     def strength(self) -> np.ndarray:
@@ -85,6 +86,18 @@ class Drive:
         return replace(self, sound=sound)
 
 
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """What every step of a preparation needs."""
+
+    order: DriveOrder
+    folder: ActorFolder
+    config: Config  # the actor's settings, with those of this run
+    model: MorphableModel
+    rerun: frozenset[str]  # stages to compute again
+    progress_factory: ProgressFactory
+
+
 def prepare_drive(
     order: DriveOrder,
     config: Config,
@@ -107,58 +120,113 @@ def prepare_drive(
     Raises:
         MetatalkError: whatever the user can mend.
     """
-    folder = ActorFolder(order.actor)
-    require_trained(folder, frozenset({"train_a2e"}) if order.performer else frozenset())
-    config = actor_config(folder, config)
-    require_face_model(folder, config)
-    heard_s = audio_duration(order.audio) if order.audio else None
-    model = open_face_model(config.fit.face_model, config.landmarks)
-    own_rate = load_index(folder.path("ingest") / "frames.npz").rate
-    edits = read_curves(order.expression, model, own_rate) if order.expression else None
+    begun = _begin(order, config, rerun, progress_factory)
+    folder, config, model = begun.folder, begun.config, begun.model
+    spoken_s = audio_duration(order.audio) if order.audio else None
+    edits = _read_edits(begun)
     others = rerun - {OCCLUSION.name}
     footage = open_footage(folder, order.target, config, others, progress_factory)
-    performed, sound = None, order.audio
-    if order.performer:
-        performed = open_performance(
-            folder, order.performer, footage, config, others, progress_factory
-        )
-        length_s = performed.index.exact_duration
-        if sound is None or heard_s is None:
-            sound = align_sound(performed.clip, length_s, scratch / "sound.flac")
-            heard_s = length_s
-        mouth: Mouth = open_acted_mouth(folder, performed, order.performer, heard_s, model)
-    else:
-        assert sound is not None  # an order has something to say
-        assert heard_s is not None
-        mouth = open_spoken_mouth(folder, sound, heard_s, order.script, config, model)
+    mouth, sound = _open_mouth(begun, footage, spoken_s, scratch)
+    hearing = Hearing(sound, config.a2e.activity)
+    clock = begin_plan(footage.index, mouth.heard_s, config.drive)
+    # What can be refused by the times alone is refused before the clip is looked at.
+    if order.preview is not None:
+        preview_frames(order.preview, footage, clock)
+    segments = choose_segments(order, footage, clock, float(mouth.heard_s), config)
     fallbacks, kept = keep_filmed(folder, footage, config, rerun, progress_factory)
-    plan = choose_plan(footage, mouth, sound, config, model, kept == 0)
+    moved = mouth.move(clock.seconds())
+    plan = choose_plan(clock, footage, moved, hearing, config.drive, model, kept == 0)
     filmed = retime_track(footage.track, plan)
-    shown = _show(mouth, plan, filmed.expression.numpy(), config, model)
-    if edits is not None:
-        shown = _draw(shown, edits, plan, mouth, model, bool(order.performer))
+    shown = _show(begun, mouth, moved, plan.seconds(), filmed.expression.numpy(), edits)
     strength, wanted = _strength(footage, plan, kept, config), np.ones(len(plan), bool)
-    segments = choose_segments(order, footage, plan, float(mouth.heard_s), config)
     if segments is not None:
         shown = blend_expression(filmed.expression.numpy(), shown, segments.ramps.mouth)
         strength = np.minimum(strength, segments.ramps.picture)
         wanted = segments.ramps.picture > 0
-    opened = open_studio(folder, footage, config, model)
-    expression = torch.from_numpy(shown)
-    sources = None
+    performance, studio = _perform(begun, footage, plan, filmed, shown, strength, hearing)
+    stays = tuple(fallbacks_of(plan, fallbacks, wanted))
+    return Drive(footage, plan, performance, studio, sound, segments, stays, hearing=hearing)
+
+
+def _begin(
+    order: DriveOrder, config: Config, rerun: frozenset[str], progress_factory: ProgressFactory
+) -> _Begun:
+    """Check that the actor can do what is asked, and open what is needed throughout."""
+    folder = ActorFolder(order.actor)
+    require_trained(folder, frozenset({"train_a2e"}) if order.performer else frozenset())
+    config = actor_config(folder, config)
+    require_face_model(folder, config)
+    model = open_face_model(config.fit.face_model, config.landmarks)
+    return _Begun(order, folder, config, model, rerun, progress_factory)
+
+
+def _read_edits(begun: _Begun) -> Edits | None:
+    """The curves that were edited by hand; None where there are none."""
+    if begun.order.expression is None:
+        return None
+    own_rate = load_index(begun.folder.path("ingest") / "frames.npz").rate
+    return read_curves(begun.order.expression, begun.model, own_rate)
+
+
+def _open_mouth(
+    begun: _Begun, footage: Footage, spoken_s: Fraction | None, scratch: Path
+) -> tuple[Mouth, Path | None]:
+    """Who moves the mouth, and what is heard; `spoken_s` is how long the recording is."""
+    order, folder, config, model = begun.order, begun.folder, begun.config, begun.model
+    if order.performer is None:
+        assert order.audio is not None  # an order has something to say
+        assert spoken_s is not None
+        spoken = open_spoken_mouth(folder, order.audio, spoken_s, order.script, config, model)
+        return spoken, order.audio
+    others = begun.rerun - {OCCLUSION.name}
+    performed = open_performance(
+        folder, order.performer, footage, config, others, begun.progress_factory
+    )
+    sound, heard_s = order.audio, spoken_s
+    if heard_s is None:
+        heard_s = performed.index.exact_duration
+        sound = align_sound(performed.clip, heard_s, scratch / "sound.flac")
+    return open_acted_mouth(folder, performed, order.performer, heard_s, model), sound
+
+
+def _show(
+    begun: _Begun,
+    mouth: Mouth,
+    moved: np.ndarray,
+    seconds: np.ndarray,
+    filmed: np.ndarray,
+    edits: Edits | None,
+) -> np.ndarray:
+    """(N, E) float32: the new lower face on the filmed upper one, as it is tuned and edited."""
+    model, lower = begun.model, begun.model.lower_units.numpy()
+    tuned = tune_mouth(moved, seconds, mouth.rest, lower, begun.config.drive.mouth)
+    shown = mouth.finish(np.where(lower, tuned, filmed).astype(np.float32), seconds)
+    if edits is None:
+        return shown
+    is_acted = begun.order.performer is not None
+    return drawn_expression(
+        shown, edits, seconds, model.expression_names, lower, mouth.rest, is_acted
+    )
+
+
+def _perform(
+    begun: _Begun,
+    footage: Footage,
+    plan: FramePlan,
+    filmed: TrackCoefficients,
+    shown: np.ndarray,
+    strength: np.ndarray,
+    hearing: Hearing,
+) -> tuple[Performance, Studio]:
+    """What the frames are to show, and what draws it."""
+    opened = open_studio(begun.folder, footage, begun.config, begun.model)
+    expression, sources = torch.from_numpy(shown), None
     if opened.library:
         sources = choose_sources(opened.library, filmed.with_expression(expression))
-    performance = Performance(
-        plan.frames,
-        filmed,
-        retime_transforms(opened.transforms, plan),
-        expression,
-        strength,
-        sources,
-        _open_eyes(footage, plan, opened.studio, sound, config, strength > 0),
-    )
-    stays = tuple(fallbacks_of(plan, fallbacks, wanted))
-    return Drive(footage, plan, performance, opened.studio, sound, segments, stays)
+    eyes = _open_eyes(footage, plan, opened.studio, hearing, begun.config, strength > 0)
+    transforms = retime_transforms(opened.transforms, plan)
+    performance = Performance(plan.frames, filmed, transforms, expression, strength, sources, eyes)
+    return performance, opened.studio
 
 
 def _strength(footage: Footage, plan: FramePlan, kept: np.ndarray, config: Config) -> np.ndarray:
@@ -166,8 +234,7 @@ def _strength(footage: Footage, plan: FramePlan, kept: np.ndarray, config: Confi
     strength = kept[plan.frames]
     if plan.towards is not None:
         strength = np.minimum(strength, kept[plan.towards])
-    shot = np.searchsorted(footage.landmarks.shots[:, 0], plan.frames, side="right")
-    return fade_in_order(strength, shot, config.drive.fade_frames)
+    return fade_in_order(strength, plan.shots(footage.landmarks.shots), config.drive.fade_frames)
 
 
 def fallbacks_of(
@@ -196,44 +263,19 @@ def _open_eyes(
     footage: Footage,
     plan: FramePlan,
     studio: Studio,
-    sound: Path | None,
+    hearing: Hearing,
     config: Config,
     may_change: np.ndarray,
 ) -> Eyes | None:
     """Other eyes where blinks are to go or to come; None where all stay as filmed."""
     if config.drive.eyes.blinks == "keep":
         return None
-    return prepare_eyes(
-        plan,
+    clip = EyeClip(
         footage.landmarks,
         footage.track,
         studio.scene,
         float(footage.index.rate),
-        hear_speaking(sound, plan.seconds(), config),
-        config.drive.eyes,
-        config.seed,
         partial(read_pictures_in_order, footage.clip, index=footage.index, native=True),
-        may_change,
     )
-
-
-def _show(
-    mouth: Mouth, plan: FramePlan, filmed: np.ndarray, config: Config, model: MorphableModel
-) -> np.ndarray:
-    """(N, E) float32: the new lower face on the filmed upper one."""
-    seconds, lower = plan.seconds(), model.lower_units.numpy()
-    moved = tune_mouth(mouth.move(seconds), seconds, mouth.rest, lower, config.drive.mouth)
-    return mouth.finish(np.where(lower, moved, filmed).astype(np.float32), seconds)
-
-
-def _draw(
-    shown: np.ndarray,
-    edits: Edits,
-    plan: FramePlan,
-    mouth: Mouth,
-    model: MorphableModel,
-    is_acted: bool,
-) -> np.ndarray:
-    """(N, E) float32: as edited by hand."""
-    names, lower = model.expression_names, model.lower_units.numpy()
-    return drawn_expression(shown, edits, plan.seconds(), names, lower, mouth.rest, is_acted)
+    task = EyeTask(plan, hearing.speaking(plan.seconds()), may_change)
+    return prepare_eyes(task, clip, config.drive.eyes, config.seed)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.fallback.stretches import Fallback
 from metatalk.compose.segments import frames_within
 from metatalk.interchange.markers import Reel
 from metatalk.interchange.timecode import count_frames
+from metatalk.media.audio import count_channels
 from metatalk.media.probe import probe_video
 from metatalk.stages.drive_preparation import Drive
-from metatalk.stages.review import Review, find_fit_doubts, review_result, write_markers
+from metatalk.stages.review import Findings, Review, find_fit_doubts, review_result, write_markers
 from metatalk.timing import true_runs
 
 LOG = logging.getLogger(__name__)
@@ -33,28 +34,31 @@ def review_drive(drive: Drive) -> Review:
         doubtful, and where a segment begins.
     """
     plan = drive.plan
-    rate = float(drive.footage.index.rate)
     parts = drive.segments.ranges if drive.segments else []
     segments = [
         (first, end, part.words)
         for part in parts
         for first, end in true_runs(frames_within(plan.seconds(), part.first_s, part.end_s))
     ]
-    return review_result(
+    findings = Findings(
         plan.frames,
-        rate,
         drive.strength,
         fallbacks=[(one.first, one.end, one.words) for one in drive.fallbacks],
         segments=segments,
         doubts=find_fit_doubts(drive.footage.root, drive.studio.scene.model),
-        jumps=_jumps(plan),
-        turns=_turns(plan),
+        jumps=plan.jumps().tolist(),
+        turns=plan.turns().tolist(),
     )
+    return review_result(findings, float(drive.footage.index.rate))
 
 
 def tell_filmed(drive: Drive) -> None:
-    """Say where the filmed mouth stays."""
-    parts, seconds = drive.fallbacks, drive.plan.seconds()
+    """Say where the filmed mouth stays.
+
+    Args:
+        drive: the result.
+    """
+    parts, seconds = _together(drive.fallbacks), drive.plan.seconds()
     step_s = 1 / float(drive.footage.index.rate)
     for one in parts[:_TOLD]:
         first_s, end_s = seconds[one.first], seconds[one.end - 1] + step_s
@@ -66,6 +70,20 @@ def tell_filmed(drive: Drive) -> None:
         LOG.warning("no frame of this result has a new mouth: %s", reason)
     if len(parts) > _TOLD:
         LOG.warning("and in %d more places; --markers FILE.csv lists them", len(parts) - _TOLD)
+
+
+def _together(fallbacks: Sequence[Fallback]) -> list[Fallback]:
+    """Stretches that overlap as one, with the reasons of all."""
+    merged: list[Fallback] = []
+    for one in fallbacks:
+        if not merged or one.first >= merged[-1].end:
+            merged.append(one)
+            continue
+        last = merged[-1]
+        known = last.words.split("; ")
+        words = last.words if one.words in known else f"{last.words}; {one.words}"
+        merged[-1] = replace(last, end=max(last.end, one.end), words=words)
+    return merged
 
 
 def write_review(paths: Iterable[Path], review: Review, drive: Drive, output: Path) -> None:
@@ -92,21 +110,9 @@ def write_review(paths: Iterable[Path], review: Review, drive: Drive, output: Pa
         timecode,
         info.width,
         info.height,
-        2 if drive.sound else 0,
+        count_channels(drive.sound) if drive.sound else 0,
         None if even else plan.seconds(),
+        info.pixel_aspect,
     )
     for path in paths:
         write_markers(path, review.markers, reel)
-
-
-def _jumps(plan: FramePlan) -> list[int]:
-    """Frames of the result that the footage does not lead to."""
-    steps = np.abs(np.diff(plan.frames))
-    return [int(place) + 1 for place in np.flatnonzero(steps > 1)]
-
-
-def _turns(plan: FramePlan) -> list[int]:
-    """Frames of the result from which on the footage runs the other way."""
-    steps = np.diff(plan.frames)
-    going = [(place, int(step)) for place, step in enumerate(steps) if abs(step) == 1]
-    return [place for (_, before), (place, step) in pairwise(going) if step != before]

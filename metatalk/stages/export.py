@@ -36,7 +36,7 @@ from metatalk.stages.sources import (
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.terms import face_model_entry
 from metatalk.workspace.actor import ActorFolder, disk_errors_remedied
-from metatalk.workspace.digest import digest_file
+from metatalk.workspace.clip_places import clip_places
 from metatalk.workspace.footage import is_footage, remembered_clips
 from metatalk.workspace.ledger import Entry
 from metatalk.workspace.manifest import Metrics
@@ -181,13 +181,14 @@ def _fit_root(root: Path, target: Path | None) -> Path:
     """The folder of the clip's own fit: the actor's, or that of a clip driven before."""
     if target is None or is_footage(root, target):
         return root
-    own = root / "targets" / digest_file(target)[-16:]
-    if not (own / "fit").is_dir():
-        raise MissingAssetError(
-            f"{target.name} has not been fitted with this actor",
-            f"drive it once: metatalk drive {root} AUDIO --target {target} -o OUT.mp4",
-        )
-    return own
+    places = clip_places(ActorFolder(root), target)
+    for place in (places.own, places.aside):
+        if (place / "fit").is_dir():
+            return place
+    raise MissingAssetError(
+        f"{target.name} has not been fitted with this actor",
+        f"drive it once: metatalk drive {root} AUDIO --target {target} -o OUT.mp4",
+    )
 
 
 def open_source(root: Path, fit: Path, request: ExportRequest) -> Source:

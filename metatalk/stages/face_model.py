@@ -11,7 +11,7 @@ from pathlib import Path
 from metatalk.errors import MissingAssetError, ShapeError
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.morphable.model import MorphableModel, load_model
-from metatalk.stages.model_cache import keep_model, model_folder, stored_sizes, writing_in
+from metatalk.stages.model_cache import keep_model, model_folder, stored_sizes
 from metatalk.stages.model_import import (
     ImportedModel,
     find_import,
@@ -27,6 +27,7 @@ from metatalk.stages.model_sources import (
     missing_source,
     source_names,
 )
+from metatalk.workspace.cache import writing_in
 
 LOG = logging.getLogger(__name__)
 REVISION = 8  # goes up with every change that makes the built model another one
@@ -120,14 +121,16 @@ def face_model_card(name: str, landmarks: LandmarksConfig) -> Path:
         landmarks: which detector the landmarks come from.
 
     Returns:
-        The file; written if need be.
+        The file, written where it is not there: a filled cache need not be one to write in.
 
     Raises:
         MissingAssetError: no such source, or nowhere to keep it.
     """
     card = face_model_path(name, landmarks).with_suffix(".txt")
-    with writing_in(card.parent):
-        card.write_text(card.stem + "\n", encoding="utf-8")
+    content = card.stem + "\n"
+    if not card.is_file() or card.read_text(encoding="utf-8") != content:
+        with writing_in(card.parent):
+            card.write_text(content, encoding="utf-8")
     return card
 
 

@@ -33,7 +33,7 @@ from metatalk.media.stills import write_png
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.render.overlay import FacePainter
-from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.stages.artefacts import load_fit_errors, load_index, load_landmarks
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.fit import FILE
 from metatalk.stages.fit_film import (
@@ -152,8 +152,7 @@ def _open(folder: ActorFolder, clip: Path, config: Config) -> _Case:
 
 def _load_fit(fit: Path) -> Reconstruction:
     person, track, camera = load_coefficients(fit / FILE)
-    with np.load(fit / "errors.npz", allow_pickle=False) as stored:
-        errors = {name: stored[name] for name in stored.files}
+    errors = load_fit_errors(fit / "errors.npz")
     trust = Trust(track.confidence.numpy(), errors["colour_error"], errors["visible_share"])
     return Reconstruction(person, track, camera, errors["landmark_error_mm"], trust)
 

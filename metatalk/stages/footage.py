@@ -10,16 +10,17 @@ from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.stages.clip_artefacts import bring_up_to_date
 from metatalk.stages.face_model import face_model_card
 from metatalk.stages.fit import FIT, FIT_TARGET
 from metatalk.stages.ingest import INGEST
 from metatalk.stages.landmarks import LANDMARKS
-from metatalk.stages.stage import ProgressFactory, run_stages
+from metatalk.stages.stage import ProgressFactory
+from metatalk.stages.target_checks import require_like_pixels, warn_of_other_face
 from metatalk.timing import FrameIndex
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.digest import digest_file
+from metatalk.workspace.clip_places import clip_places
 from metatalk.workspace.footage import find_footage, is_footage
-from metatalk.workspace.output import TARGETS
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +64,16 @@ def open_footage(
     if clip is None:
         clip = find_footage(root)
     elif other_person or not is_footage(root, clip):
-        root = root / TARGETS / (digest_file(clip)[-16:] + ("-other" if other_person else ""))
         card = face_model_card(config.fit.face_model, config.landmarks)
         sources = {"clip": clip, "face_model": card}
         if not other_person:
+            require_like_pixels(folder.root, clip)
             sources["actor"] = folder.path("fit")
         stages = [INGEST, LANDMARKS, FIT if other_person else FIT_TARGET]
-        run_stages(stages, root, sources, config, rerun, progress_factory)
+        places = clip_places(folder, clip, other_person)
+        root = bring_up_to_date(stages, places, sources, config, rerun, progress_factory)
+        if not other_person:
+            warn_of_other_face(folder.root, root, clip)
     return read_footage(root, clip)
 
 

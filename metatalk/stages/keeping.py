@@ -14,14 +14,11 @@ from metatalk.compose.fallback.stretches import (
     measure_poses,
 )
 from metatalk.config import Config
-from metatalk.errors import StaleArtefactError
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.stages.footage import Footage
-from metatalk.stages.occlusion import FILE, OCCLUSION, load_hidden, open_hidden
+from metatalk.stages.occlusion import find_hidden, open_hidden
 from metatalk.stages.stage import ProgressFactory
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.digest import digest_file
-from metatalk.workspace.output import TARGETS
 
 LOG = logging.getLogger(__name__)
 
@@ -44,6 +41,9 @@ def keep_filmed(
 
     Returns:
         The stretches and why, and (T,) float32 how much of a new mouth each frame takes.
+
+    Raises:
+        MetatalkError: whatever the user can mend.
     """
     hidden = None
     if config.drive.fallback.enabled:
@@ -67,7 +67,7 @@ def known_strength(folder: ActorFolder, footage: Footage, config: Config) -> np.
     """
     hidden = None
     if config.drive.fallback.enabled:
-        hidden = _known_hidden(folder, footage)
+        hidden = find_hidden(folder, footage)
         if hidden is None:
             LOG.warning(
                 "what hides the face in %s was not measured yet: hands are painted over; "
@@ -87,19 +87,3 @@ def _find(
         trained = measure_poses(own)
     rate, shots = float(footage.index.rate), footage.landmarks.shots
     return find_fallbacks(footage.track, shots, rate, config.drive.fallback, hidden, trained)
-
-
-def _known_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
-    """What was measured of this very fit of the clip; None where nothing was."""
-    measured = ActorFolder(folder.root / TARGETS / digest_file(footage.clip)[-16:])
-    made, fitted = measured.manifest(OCCLUSION.name), ActorFolder(footage.root)
-    if made is None or made.cause.revision != OCCLUSION.revision:
-        return None
-    for name in ("landmarks", "fit"):
-        before = fitted.manifest(name)
-        if before is None or made.cause.inputs.get(name) != before.outputs:
-            return None
-    try:
-        return load_hidden(measured.path(OCCLUSION.name) / FILE)
-    except StaleArtefactError:
-        return None

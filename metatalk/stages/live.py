@@ -25,6 +25,7 @@ from metatalk.a2e.stream import Detector, MouthStream
 from metatalk.compose.ahead import one_thread_each, read_ahead
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.live import LatencyMeter, LiveShow, draw_frame, frame_behind
+from metatalk.compose.live_mouth import LiveMouth
 from metatalk.config import Config
 from metatalk.errors import MediaError
 from metatalk.media.audio import SoundBlock
@@ -78,7 +79,14 @@ class Job:
 
 
 class Cast:
-    """An actor who is ready to speak: turns mouths into jobs, one frame after another."""
+    """An actor who is ready to speak: turns mouths into jobs, one frame after another.
+
+    Args:
+        folder: the actor, trained.
+        footage: the clip that is to speak.
+        config: the actor's settings.
+        opened: the actor before the clip's camera.
+    """
 
     def __init__(
         self, folder: ActorFolder, footage: Footage, config: Config, opened: OpenStudio
@@ -87,7 +95,7 @@ class Cast:
         self.ears = reopen_ears(config.a2e, self.network.fingerprint)
         self.footage, self.studio, self._transforms = footage, opened.studio, opened.transforms
         self.new_detector = _choose_detector(config.a2e.activity)
-        self._filmed = footage.track.expression.numpy()
+        self._filmed, self._tuning = footage.track.expression.numpy(), config.drive.mouth
         self._strength = known_strength(folder, footage, config)
         self._follower = None
         library = opened.library
@@ -100,21 +108,35 @@ class Cast:
             self._poses = describe_looks(library.scene.model, footage.track).pose
         self.frames = 0
 
+    def new_tuner(self) -> LiveMouth:
+        """What makes a mouth larger, calmer or crisper; one for each run."""
+        # Not held to what was seen, as in `drive`.
+        rest = self.space.mouth_to_expression(self.network.rest.numpy()[None])[0]
+        rate = float(self.footage.index.rate)
+        return LiveMouth(rate, rest, self.space.lower_units, self._tuning)
+
+    def to_expression(self, mouths: np.ndarray) -> np.ndarray:
+        """(N, E) float32 of mouths (N, K) from `MouthStream`; only the lower units mean anything.
+
+        As `drive` does, it holds them inside what the actor was seen to do, before they are tuned.
+        """
+        return self.space.mouth_to_expression(self.space.clamp(mouths))
+
     def next_job(
-        self, mouth: np.ndarray, picture: Picture, sound: tuple[SoundBlock, ...], heard_at: float
+        self, spoken: np.ndarray, picture: Picture, sound: tuple[SoundBlock, ...], heard_at: float
     ) -> Job:
         """Say what the next frame is to show.
 
         Args:
-            mouth: (K,) from `MouthStream`.
+            spoken: (E,) from `to_expression`, tuned.
             picture: the footage behind it.
             sound: what was heard since the frame before.
             heard_at: when the sound of the frame's time arrived.
         """
         frame = frame_behind(len(self.footage.index), self.frames)
         self.frames += 1
-        held = self.space.clamp(mouth[None])
-        expression = self.space.replace_mouth(self._filmed[frame : frame + 1], held)
+        filmed = self._filmed[frame : frame + 1]
+        expression = np.where(self.space.lower_units, spoken, filmed).astype(np.float32)
         source = self._choose_source(frame, expression)
         strength = float(self._strength[frame])
         return Job(picture, frame, expression[0], strength, source, sound, heard_at)
@@ -205,7 +227,7 @@ def drive_live(
 def _tell_idle(config: Config) -> None:
     """Name the settings of `drive` that a show which is not known in advance cannot follow."""
     drive, usual = config.drive, DriveConfig()
-    names = ("retime", "retiming", "segments", "mouth", "eyes", "delivery", "length")
+    names = ("retime", "retiming", "segments", "eyes", "delivery", "length", "closure")
     if idle := [name for name in names if getattr(drive, name) != getattr(usual, name)]:
         LOG.warning("live follows no drive.%s: they are for `drive`", ", drive.".join(idle))
 
@@ -217,7 +239,8 @@ class _Stage:
         self._cast, self._config, self._feed = cast, config, feed
         self._progress = progress
         self._rate = cast.footage.index.rate
-        self._stream = _open_stream(cast, config)
+        self._stream, self._tuner = _open_stream(cast, config), cast.new_tuner()
+        self._lookahead_s = self._stream.lookahead_s + self._tuner.delay / float(self._rate)
         self._sound: list[SoundBlock] = []  # heard, and not yet handed to a frame
         self._arrivals = deque([(Fraction(0), 0.0)])  # ends of blocks, seconds, and when they came
         self._latency = LatencyMeter()
@@ -268,23 +291,29 @@ class _Stage:
             for block, arrived in heard:
                 self._sound.append(block)
                 self._arrivals.append((self._arrivals[-1][0] + block.duration, arrived))
-                self._put(self._stream.push(analysis.push(block)), pictures, drawn)
-            self._put(self._stream.push(analysis.finish()), pictures, drawn)
-            self._put(self._stream.flush(), pictures, drawn)
+                self._put(self._say(self._stream.push(analysis.push(block))), pictures, drawn)
+            self._put(self._say(self._stream.push(analysis.finish())), pictures, drawn)
+            self._put(self._say(self._stream.flush()), pictures, drawn)
+            self._put(self._tuner.flush(), pictures, drawn)
         writer.hear(self._sound)
 
     def _count(self) -> None:
         self._shown += 1
         self._progress(self._shown, None, f"{self._latency.percentile_ms(0.5):.0f} ms behind")
 
+    def _say(self, mouths: np.ndarray) -> np.ndarray:
+        """(M, E) of the frames that are decided once these mouths (N, K) are known, too."""
+        return self._tuner.push(self._cast.to_expression(mouths))
+
     def _put(
-        self, mouths: np.ndarray, pictures: Iterator[Picture], drawn: LiveShow[Job, Picture]
+        self, spoken: np.ndarray, pictures: Iterator[Picture], drawn: LiveShow[Job, Picture]
     ) -> None:
-        for mouth in mouths:
+        """Hand over frames whose lower faces are (M, E)."""
+        for expression in spoken:
             heard_at = self._arrival_of(self._cast.frames / self._rate)
             sound, self._sound = tuple(self._sound), []
-            job = self._cast.next_job(mouth, next(pictures), sound, heard_at)
-            waited_s = time.monotonic() - heard_at - self._stream.lookahead_s
+            job = self._cast.next_job(expression, next(pictures), sound, heard_at)
+            waited_s = time.monotonic() - heard_at - self._lookahead_s
             drawn.put(job, is_overdue=waited_s > _OVERDUE_S)
 
     def _arrival_of(self, second: Fraction) -> float:
@@ -314,7 +343,7 @@ class _Stage:
             "duration_s": float(self._shown / self._rate),
             "seconds": seconds,
             "fps": self._shown / max(seconds, 1e-6),
-            "lookahead_ms": 1e3 * self._stream.lookahead_s,
+            "lookahead_ms": 1e3 * self._lookahead_s,
         }
         if self._feed.is_live:
             metrics["latency_ms_p50"] = self._latency.percentile_ms(0.5)
@@ -347,6 +376,7 @@ def _warm_up(cast: Cast, config: Config) -> None:
     stream = _open_stream(cast, config)
     stream.push(np.zeros(round(_WARM_UP_S * RAW_RATE), np.float32))
     picture = next(read_pictures_in_order(cast.footage.clip, [0], cast.footage.index))
-    job = cast.next_job(cast.network.rest.numpy(), picture, (), 0.0)
+    rest = cast.to_expression(cast.network.rest.numpy()[None])[0]
+    job = cast.next_job(rest, picture, (), 0.0)
     cast.draw(Job(picture, 0, job.expression, 1.0, job.source, (), 0.0))
     cast.frames = 0

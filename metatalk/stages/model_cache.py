@@ -4,43 +4,19 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from metatalk.errors import MissingAssetError
 from metatalk.morphable.model import MorphableModel, save_model
+from metatalk.workspace.cache import cache_folder, writing_in
 
 _SIZED = ("mean", "identity_basis", "expression_basis", "texture_basis")
-
-
-def cache_folder() -> Path:
-    """Where metatalk keeps what it can make again: $METATALK_CACHE, else the user's cache."""
-    own = os.environ.get("METATALK_CACHE")
-    if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "metatalk"
 
 
 def model_folder() -> Path:
     """The part of the cache that holds face models ready to use."""
     return cache_folder() / "face_models"
-
-
-@contextmanager
-def writing_in(folder: Path) -> Iterator[None]:
-    """Make a folder of the cache, and say what to do where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise MissingAssetError(
-            f"the cache folder {folder} cannot be written: {error.strerror}",
-            "set METATALK_CACHE to a folder that can be written",
-        ) from error
 
 
 def keep_model(path: Path, model: MorphableModel) -> None:

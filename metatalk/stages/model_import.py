@@ -9,8 +9,9 @@ from pathlib import Path
 
 from metatalk.errors import ConfigError, MissingAssetError
 from metatalk.morphable.model import MorphableModel, load_model
-from metatalk.stages.model_cache import keep_model, model_folder, writing_in
+from metatalk.stages.model_cache import keep_model, model_folder
 from metatalk.stages.model_sources import DEFAULT, SOURCES, FoundSource, recognise, source_names
+from metatalk.workspace.cache import writing_in
 from metatalk.workspace.manifest import write_json
 
 READERS_REVISION = 1  # goes up when a reader makes another model of the same files

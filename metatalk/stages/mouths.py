@@ -126,6 +126,12 @@ def open_spoken_mouth(
         script: what is known of its words.
         config: the actor's settings.
         model: the face model.
+
+    Returns:
+        The mouth.
+
+    Raises:
+        MetatalkError: the network cannot be read.
     """
     space, network = load_mouth(folder.path("train_a2e"), config.a2e)
     return SpokenMouth(audio, heard_s, space, network, config, script, folder, model)
@@ -146,6 +152,9 @@ def open_acted_mouth(
         performer: who acts.
         heard_s: how long the result is to be, seconds.
         model: the face model.
+
+    Returns:
+        The mouth.
 
     Raises:
         FittingError: no frame of the clip shows the face well.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +25,29 @@ from metatalk.compose.fallback.surface_grid import (
     place_painted,
 )
 from metatalk.config import Config
-from metatalk.errors import BusyActorError, ShapeError, StaleArtefactError
+from metatalk.errors import ShapeError, StaleArtefactError
 from metatalk.fitting.config import FitConfig
 from metatalk.landmarks.config import LandmarksConfig
 from metatalk.landmarks.hands import HandFinder
 from metatalk.media.video import read_pictures
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
-from metatalk.stages.artefacts import load_landmarks
+from metatalk.stages.artefacts import load_landmarks, make_array
+from metatalk.stages.clip_artefacts import bring_up_to_date
 from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.footage import Footage
 from metatalk.stages.stage import (
     Progress,
     ProgressFactory,
     Stage,
-    run_stages,
     silent_progress,
 )
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.digest import digest_file
+from metatalk.workspace.clip_places import clip_places
 from metatalk.workspace.manifest import Metrics
-from metatalk.workspace.output import TARGETS
 
-LOG = logging.getLogger(__name__)
 FILE = "hidden.npz"
 REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
-POLL_S = 0.2  # another drive of the same clip may be measuring it
 INSIDE, UNDER_HAND = 1, 2  # bits of what is noted of a cell
 
 
@@ -74,10 +69,8 @@ def compute(
     grid = build_grid(open_face_model(config.face_model, landmarks), person)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         shape = (len(track), len(grid))
-        colours = np.lib.format.open_memmap(
-            Path(scratch) / "colours.npy", "w+", np.uint8, (*shape, 3)
-        )
-        notes = np.lib.format.open_memmap(Path(scratch) / "notes.npy", "w+", np.uint8, shape)
+        colours = make_array(Path(scratch) / "colours.npy", (*shape, 3))
+        notes = make_array(Path(scratch) / "notes.npy", shape)
         shares, edges = np.zeros(len(track), np.float32), np.zeros((len(track), 8), np.float32)
         seen = _watch(
             inputs["clip"], grid, track, camera, shots, (colours, notes, shares, edges), progress
@@ -135,12 +128,22 @@ def _compare(
     frames = trusted if len(trusted) else np.flatnonzero(seen)
     if not len(frames):
         nothing = np.zeros(len(track), np.float32)
-        return Hidden(nothing, nothing, nothing, nothing, nothing, edges, seen)
+        return Hidden(*[nothing] * 5, edges, seen, nothing, nothing)
     some = frames[np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).astype(int))]
     inside = notes[some] & INSIDE > 0
     usual = learn_usual(colours[some], facing(grid, track.take(some)), inside, grid)
     found = measure_strangeness(_batches(grid, track, colours, notes), grid, usual)
-    return Hidden(shares, found.hand_away, found.share, found.blob, found.seen, edges, seen)
+    return Hidden(
+        shares,
+        found.hand_away,
+        found.share,
+        found.blob,
+        found.seen,
+        edges,
+        seen,
+        found.level,
+        found.clipped,
+    )
 
 
 def _batches(
@@ -157,7 +160,7 @@ def _batches(
 OCCLUSION = Stage(
     "occlusion",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=1,
+    revision=2,
     compute=compute,
     section="fit",
     also=("landmarks",),
@@ -174,7 +177,8 @@ def open_hidden(
     """Measure what hides the face in a clip that was taken apart, or find it measured already.
 
     The artefact lies with the clip's others, and the training clip's beside those of other
-    clips: an actor's own stages neither read it nor go stale by it.
+    clips: an actor's own stages neither read it nor go stale by it. Where the actor's folder
+    cannot be written it lies in the user's cache.
 
     Args:
         folder: the actor.
@@ -189,38 +193,43 @@ def open_hidden(
     Raises:
         MetatalkError: whatever the user can mend.
     """
-    root = folder.root / TARGETS / digest_file(footage.clip)[-16:]
     apart = ActorFolder(footage.root)
     sources = {name: apart.require(name) for name in ("landmarks", "fit")}
     sources["clip"] = footage.clip
     sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
     again = frozenset({OCCLUSION.name}) if rerun & REMADE_WITH else frozenset()
-    run_when_free([OCCLUSION], root, sources, config, again, progress_factory)
+    places = clip_places(folder, footage.clip)
+    root = bring_up_to_date([OCCLUSION], places, sources, config, again, progress_factory)
     return load_hidden(ActorFolder(root).path(OCCLUSION.name) / FILE)
 
 
-def run_when_free(
-    stages: Sequence[Stage],
-    root: Path,
-    sources: Mapping[str, Path],
-    config: Config,
-    rerun: frozenset[str],
-    progress_factory: ProgressFactory,
-) -> None:
-    """Run stages as soon as no other drive of the same clip does: it does what is wanted here.
+def find_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
+    """Find what was measured of this very fit of a clip by an earlier drive.
 
-    However long that takes: the lock dies with its process, so a held one has a living holder.
+    Args:
+        folder: the actor.
+        footage: the clip.
+
+    Returns:
+        What was measured; None where nothing was, or what was cannot be read.
     """
-    told = False
-    while True:
+    places = clip_places(folder, footage.clip)
+    for root in (places.aside, places.own):
         try:
-            run_stages(stages, root, sources, config, rerun, progress_factory)
-            return
-        except BusyActorError as busy:
-            if not told:
-                LOG.warning("%s; waiting until it has done", busy.problem)
-            told = True
-            time.sleep(POLL_S)
+            if _is_of(ActorFolder(footage.root), ActorFolder(root)):
+                return load_hidden(ActorFolder(root).path(OCCLUSION.name) / FILE)
+        except (OSError, StaleArtefactError):  # damaged, or not ours to read
+            continue
+    return None
+
+
+def _is_of(fitted: ActorFolder, measured: ActorFolder) -> bool:
+    """Whether what was measured is about this very fit, and by this version."""
+    made = measured.manifest(OCCLUSION.name)
+    if made is None or made.cause.revision != OCCLUSION.revision:
+        return False
+    wanted = {name: fitted.manifest(name) for name in ("landmarks", "fit")}
+    return all(now and made.cause.inputs.get(name) == now.outputs for name, now in wanted.items())
 
 
 def load_hidden(path: Path) -> Hidden:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from metatalk.a2e.activity import hear_speech
+from metatalk.a2e.activity_config import ActivityConfig
+from metatalk.compose.config import DriveConfig
 from metatalk.compose.retiming.by_pose import (
     Mouths,
     find_looks,
@@ -31,65 +36,115 @@ from metatalk.media.stills import write_png
 from metatalk.media.video import read_pictures
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.footage import Footage
-from metatalk.stages.mouths import Mouth
+from metatalk.timing import FrameIndex
 from metatalk.workspace.output import written_aside
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """When somebody speaks in what is heard; listened to once, when that is first asked for."""
+
+    sound: Path | None = None  # None: nothing is heard
+    activity: ActivityConfig = field(default_factory=ActivityConfig)
+
+    def speaking(self, seconds: np.ndarray) -> np.ndarray:
+        """Tell whether somebody speaks.
+
+        Args:
+            seconds: (N,) times.
+
+        Returns:
+            (N,) bool; nobody does after the end.
+
+        Raises:
+            MediaError: the sound cannot be read.
+        """
+        if self.sound is None:
+            return np.zeros(len(seconds), bool)
+        return speaking_at(self._probability, seconds, self.activity.threshold)
+
+    @cached_property
+    def _probability(self) -> np.ndarray:
+        """(M,) of speech, eighty a second."""
+        assert self.sound is not None
+        return hear_speech(read_sound(self.sound).samples, self.activity)
+
+
+def begin_plan(index: FrameIndex, heard_s: Fraction, config: DriveConfig) -> FramePlan:
+    """Plan when a result's frames are shown, and of footage in its order also which.
+
+    Args:
+        index: of the clip that is shown.
+        heard_s: how long the recording is, seconds.
+        config: `retime` and `length`.
+
+    Returns:
+        The plan; for re-timed footage `choose_plan` chooses its frames.
+
+    Raises:
+        ConfigError: the footage is too short, and is not to be re-timed.
+        MediaError: the recording is empty.
+    """
+    if config.retime == "off" or config.retime == "loop":
+        return plan_frames(index, heard_s, config.length, config.retime)
+    if index.is_variable:
+        LOG.warning(
+            "the footage's frames are not evenly spaced: re-timed, all are shown at their mean"
+            " rate, %.3f a second; for another, bring the footage to an even rate before",
+            float(index.rate),
+        )
+    return plan_clock(index, heard_s, config.length)
 
 
 def choose_plan(
+    clock: FramePlan,
     footage: Footage,
-    mouth: Mouth,
-    sound: Path | None,
-    config: Config,
+    moved: np.ndarray,
+    hearing: Hearing,
+    config: DriveConfig,
     model: MorphableModel,
     avoid: np.ndarray | None = None,
 ) -> FramePlan:
-    """Plan a result, frame by frame.
+    """Choose the footage frame behind each frame of a result.
 
     Args:
-        footage: the clip that is shown.
-        mouth: what moves its mouth, and for how long.
-        sound: what is heard; None: nothing.
-        config: `drive.retime`, `drive.retiming` and `drive.length`.
+        clock: N frames, from `begin_plan`.
+        footage: the clip that is shown, T frames.
+        moved: (N, E) the face that each frame is to show.
+        hearing: what is heard.
+        config: `retime` and `retiming`.
         model: the face model.
         avoid: (T,) bool, frames of the footage that are better not shown.
 
     Returns:
-        The plan.
+        The plan; `clock` itself where the footage is shown in its order.
 
     Raises:
-        ConfigError: the footage is too short, and is not to be re-timed.
+        MediaError: sound or clip cannot be read.
     """
-    drive, index = config.drive, footage.index
-    if drive.retime == "off" or drive.retime == "loop":
-        return plan_frames(index, mouth.heard_s, drive.length, drive.retime)
-    clock = plan_clock(index, mouth.heard_s, drive.length)
-    speaking = hear_speaking(sound, clock.seconds(), config)
-    source = _open_source(footage)
-    cost = None if avoid is None else drive.retiming.untrusted * avoid.astype(np.float64)
-    if drive.retime == "speech":
-        return plan_by_speech(clock, speaking, source, drive.retiming, cost)
-    mouths = Mouths(
-        mouth_features(model, mouth.move(clock.seconds())),
-        mouth_features(model, footage.track.expression.numpy()),
-    )
-    upper = footage.track.expression.numpy()[:, ~model.lower_units.numpy()]
+    if config.retime == "off" or config.retime == "loop":
+        return clock
+    speaking, source = hearing.speaking(clock.seconds()), _open_source(footage)
+    cost = None if avoid is None else config.retiming.untrusted * avoid.astype(np.float64)
+    if config.retime == "speech":
+        return plan_by_speech(clock, speaking, source, config.retiming, cost)
+    filmed = footage.track.expression.numpy()
+    mouths = Mouths(mouth_features(model, moved), mouth_features(model, filmed))
     scene = watch_scene(read_pictures(footage.clip))
+    upper = filmed[:, ~model.lower_units.numpy()]
     looks = find_looks(source.motion.places, source.motion.blink, upper, scene)
-    return plan_by_pose(clock, speaking, source, mouths, looks, drive.retiming, cost)
+    return plan_by_pose(clock, speaking, source, mouths, looks, config.retiming, cost)
 
 
 def hear_speaking(sound: Path | None, seconds: np.ndarray, config: Config) -> np.ndarray:
-    """(N,) bool: whether somebody speaks at these times."""
-    if sound is None:
-        return np.zeros(len(seconds), bool)
-    activity = config.a2e.activity
-    return speaking_at(
-        hear_speech(read_sound(sound).samples, activity), seconds, activity.threshold
-    )
+    """(N,) bool: whether somebody speaks at these times; see `Hearing`."""
+    return Hearing(sound, config.a2e.activity).speaking(seconds)
 
 
 def plot_plan(
-    path: Path, footage: Footage, plan: FramePlan, sound: Path | None, config: Config
+    path: Path, footage: Footage, plan: FramePlan, hearing: Hearing, config: DriveConfig
 ) -> None:
     """Draw the way through the footage, with the head's speed.
 
@@ -97,30 +152,32 @@ def plot_plan(
         path: the PNG to be.
         footage: the clip that is shown.
         plan: of the result.
-        sound: what is heard.
-        config: how speech is told from what is none.
+        hearing: what is heard.
+        config: `retime`, and how pauses are told from speech.
 
     Raises:
+        MediaError: the sound cannot be read.
         OSError: the disk refuses.
     """
     motion, rate = _watch(footage), float(footage.index.rate)
-    shown = shown_motion(motion, plan, rate)
-    length = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
-    plain = plan_frames(footage.index, length, "audio").frames
-    before = motion.speed[np.resize(plain, len(plan))]
-    seconds = plan.seconds()
-    speaking = hear_speaking(sound, seconds, config)
+    shown, seconds = shown_motion(motion, plan, rate), plan.seconds()
+    length_s = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / footage.index.rate
+    plain = plan_frames(footage.index, length_s, "audio").frames
+    parts = hear_parts(hearing.speaking(seconds), seconds, config.retiming)
     trace = RetimingTrace(
         seconds,
         plan.frames,
-        plan.is_filmed,
-        hear_parts(speaking, seconds, config.drive.retiming) != PAUSE,
-        shown.speed,
-        before,
-        shown.blink,
-        footage.landmarks.shots,
+        is_filmed=plan.is_filmed,
+        speaking=parts != PAUSE,
+        speed=shown.speed,
+        speed_before=motion.speed[np.resize(plain, len(plan))],
+        blink=shown.blink,
+        shots=footage.landmarks.shots,
+        jumps=plan.jumps(),
+        turns=plan.turns(),
+        repeats=plan.repeats(),
     )
-    title = f"drive.retime={config.drive.retime}: {len(plan)} frames of {footage.clip.name}"
+    title = f"drive.retime={config.retime}: {len(plan)} frames of {footage.clip.name}"
     with written_aside(path) as partial:
         write_png(partial, draw_retiming(trace, title))
 

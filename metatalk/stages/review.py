@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,44 +72,35 @@ class Review:
         return rows
 
 
-def review_result(
-    frames: np.ndarray,
-    rate: float,
-    strength: np.ndarray,
-    *,
-    fallbacks: Iterable[Part] = (),
-    segments: Iterable[Part] = (),
-    doubts: FitDoubts | None = None,
-    jumps: Sequence[int] = (),
-    turns: Sequence[int] = (),
-    most: int = MOST,
-) -> Review:
-    """Gather what to look at.
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What is known of a result; all frames are the result's, but for those of the doubts."""
+
+    frames: np.ndarray  # (N,) footage frame behind each
+    strength: np.ndarray  # (N,) 1 shows the new face, 0 the filmed one, which needs no look
+    fallbacks: Sequence[Part] = ()  # where the filmed mouth stays, and why
+    segments: Sequence[Part] = ()  # the parts that were to be new, ramps left out
+    doubts: FitDoubts = field(default_factory=FitDoubts)  # they matter under the new face
+    jumps: Sequence[int] = ()  # frames before which the footage jumps
+    turns: Sequence[int] = ()  # frames at which the footage turns back
+
+    def __post_init__(self) -> None:
+        count = check_shape("frames", self.frames, "N")
+        check_shape("strength", self.strength, "N", **count)
+
+
+def review_result(findings: Findings, rate: float, most: int = MOST) -> Review:
+    """Choose what to look at.
 
     Args:
-        frames: (N,) footage frame behind each frame of the result.
+        findings: what is known of the result.
         rate: frames a second.
-        strength: (N,) 1 shows the new face, 0 the filmed one, which needs no look.
-        fallbacks: where the filmed mouth stays, and why.
-        segments: the parts that were to be new, ramps included.
-        doubts: about the footage's fit; they matter where the new face is shown.
-        jumps: frames of the result before which the footage jumps.
-        turns: frames of the result at which the footage turns back.
         most: how many markers, and how many segments besides.
 
     Returns:
         The markers: those of a kind that are near each other are one.
     """
-    count = check_shape("frames", frames, "N")
-    check_shape("strength", strength, "N", **count)
-    found = [
-        *_filmed_markers(fallbacks, rate),
-        *_doubt_markers(doubts or FitDoubts(), frames, strength > 0),
-        *(Marker(frame, frame + 1, "jump", "the footage jumps", _JUMP) for frame in jumps),
-        *(Marker(frame, frame + 1, "turn", "the footage turns back", _TURN) for frame in turns),
-        *(Marker(first, end, "segment", words or "new mouth", _SEGMENT)
-          for first, end, words in segments),
-    ]  # fmt: skip
+    found = list(_markers(findings, rate))
     gap_s, merged = _MERGE_S, _merge(found, _MERGE_S * rate)
     while sum(one.kind != "segment" for one in merged) > most and gap_s < _WIDEST_S:
         gap_s *= 2
@@ -193,6 +184,18 @@ def _worded(name: str, markers: Sequence[Marker], reel: Reel) -> str:
     if name.endswith(".otio"):
         return write_otio(markers, reel)
     return write_table(markers, reel)
+
+
+def _markers(found: Findings, rate: float) -> Iterator[Marker]:
+    """A marker for each finding."""
+    yield from _filmed_markers(found.fallbacks, rate)
+    yield from _doubt_markers(found.doubts, found.frames, found.strength > 0)
+    for frame in found.jumps:
+        yield Marker(frame, frame + 1, "jump", "the footage jumps", _JUMP)
+    for frame in found.turns:
+        yield Marker(frame, frame + 1, "turn", "the footage turns back", _TURN)
+    for first, end, words in found.segments:
+        yield Marker(first, end, "segment", words or "new mouth", _SEGMENT)
 
 
 def _filmed_markers(fallbacks: Iterable[Part], rate: float) -> Iterator[Marker]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from metatalk.errors import ConfigError
+from metatalk.errors import ConfigError, MediaError
 from metatalk.interchange.ranges import TimeRange, clock_word, read_ranges, tidy_ranges
 from metatalk.interchange.timecode import count_frames
 from metatalk.lipsync.changes import SAMPLE_RATE, Comparison, compare_recordings
 from metatalk.media.audio import read_sound
+from metatalk.media.probe import probe_video
 
 LOG = logging.getLogger(__name__)
-FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".mxf", ".avi", ".webm", ".ts", ".mpg")
 
 
 def named_segments(
@@ -71,9 +71,17 @@ def changed_segments(
 
 
 def _from_first_frame(path: Path) -> np.ndarray:
-    """(S,) the sound as it is heard with the picture."""
-    is_film = path.suffix.lower() in FILMS
-    return read_sound(path, SAMPLE_RATE, from_first_frame=is_film).samples
+    """(S,) the sound as it is heard with the picture, where there is one."""
+    return read_sound(path, SAMPLE_RATE, from_first_frame=_has_picture(path)).samples
+
+
+def _has_picture(path: Path) -> bool:
+    # A name does not tell: .mp4 and .webm hold sound alone as well.
+    try:
+        probe_video(path)
+    except MediaError:
+        return False
+    return True
 
 
 def _tell(found: Comparison, original: Path, audio: Path) -> None:

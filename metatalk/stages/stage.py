@@ -136,6 +136,33 @@ def run_stages(
         return metrics
 
 
+def are_fresh(
+    stages: Sequence[Stage], workspace: Path, sources: Mapping[str, Path], config: Any
+) -> bool:
+    """Tell whether artefacts are all there and made from just this; nothing is written.
+
+    Args:
+        stages: in an order in which each comes after those it reads.
+        workspace: the folder that may hold them.
+        sources: files or finished folders from outside, by the names stages read them under.
+        config: the root configuration dataclass.
+
+    Returns:
+        Whether `run_stages` would compute nothing.
+    """
+    folder = ActorFolder(workspace)
+    digests = {name: digest_path(path) for name, path in sources.items()}
+    for stage in stages:
+        try:
+            manifest = folder.manifest(stage.name)
+        except (OSError, StaleArtefactError):  # a record that cannot be read, or is damaged
+            return False
+        if manifest is None or explain_changes(manifest.cause, _cause(stage, config, digests)):
+            return False
+        digests[stage.name] = manifest.outputs
+    return True
+
+
 def _run(
     stage: Stage,
     folder: ActorFolder,

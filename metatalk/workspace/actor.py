@@ -6,8 +6,9 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class ActorFolder:
         """
         self.settle(stage)
         if self.manifest(stage) is None:
+            self._refuse_half_renamed(stage)
             raise MissingAssetError(
                 f"{self.root}: no finished {stage}",
                 f"make the actor first: metatalk train CLIP --actor {self.root}",
@@ -100,9 +102,19 @@ class ActorFolder:
     def settle(self, stage: str) -> None:
         """Complete the renames that a killed run may have left half done.
 
+        Where the folder cannot be written they stay as they are: an older artefact that is still
+        in its place is whole, and read.
+
         Args:
             stage: the stage whose artefact is looked at.
         """
+        try:
+            self._complete_renames(stage)
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+
+    def _complete_renames(self, stage: str) -> None:
         whole, partial, old = self.path(stage), self._partial(stage), self._old(stage)
         if (partial / "manifest.json").is_file():
             if whole.exists():
@@ -120,6 +132,9 @@ class ActorFolder:
     def lock(self, shared: bool = False) -> Iterator[None]:
         """Keep other processes off the folder; the lock dies with the process.
 
+        Who only reads needs no right to write: a lock that others made is held by reading it,
+        and where there is none and none can be made, nobody writes.
+
         Args:
             shared: let others in who only read, as `drive` does.
 
@@ -128,22 +143,57 @@ class ActorFolder:
 
         Raises:
             BusyActorError: another process holds it.
-            MetatalkError: the folder cannot be made or written.
+            MetatalkError: the folder cannot be made or written, or its lock not be read.
         """
-        with disk_errors_remedied(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = self._open_lock(shared)
+        if descriptor is None:
+            yield
+            return
         try:
             self._take(descriptor, shared)
-            yield
+            try:
+                yield
+            finally:
+                if not shared:  # who is refused by a reader is not to be told of this process
+                    with suppress(OSError):
+                        os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+    def _open_lock(self, shared: bool) -> int | None:
+        """The lock's file, open; None where a reader finds none and cannot make one."""
+        place = self.root / ".lock"
+        try:
+            with disk_errors_remedied(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+                return os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        except MetatalkError:
+            if not shared or not self.root.is_dir():
+                raise
+        try:
+            return os.open(place, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            # Somebody may hold it: to read on unlocked could be to read half of an artefact.
+            raise MetatalkError(
+                f"{place}: {error.strerror}", f"let its owner: chmod a+r {place}"
+            ) from error
 
     def _take(self, descriptor: int, shared: bool) -> None:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                if shared:  # whoever writes there is refused, below
+                    return
+                raise MetatalkError(
+                    f"{self.root}: its disk knows no locks ({error.strerror})",
+                    "mount it with locks, or work on an actor folder on another disk",
+                ) from error
+            if not isinstance(error, BlockingIOError):
+                raise
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             raise BusyActorError(
                 f"{self.root}: in use by another process"
@@ -154,11 +204,36 @@ class ActorFolder:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
+    def _refuse_half_renamed(self, stage: str) -> None:
+        """Tell what was left half renamed, where `settle` could not put it right."""
+        if self._old(stage).is_dir() or (self._partial(stage) / "manifest.json").is_file():
+            raise MissingAssetError(
+                f"{self.root}: a run that was killed left its {stage} under another name",
+                "use the actor once from where its folder can be written: that puts it right",
+            )
+
     def _partial(self, stage: str) -> Path:
         return self.root / f"{stage}.partial"
 
     def _old(self, stage: str) -> Path:
         return self.root / f"{stage}.old"
+
+
+def can_be_written(folder: Path) -> bool:
+    """Tell whether somebody who may, could make files in a folder: whether it is ours to write.
+
+    Args:
+        folder: made or not; of one that is not made, the nearest above it counts.
+
+    Returns:
+        Whether it is. A disk that is full is: what fails there is told as it is.
+    """
+    place = next((above for above in (folder, *folder.parents) if above.is_dir()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=place):  # a share's server may refuse what its mode allows
+            return True
+    except OSError as error:
+        return error.errno not in _NOT_OURS
 
 
 @contextmanager
@@ -173,6 +248,8 @@ def disk_errors_remedied(folder: Path) -> Iterator[None]:
         raise MetatalkError(f"{error.filename or folder}: {error.strerror}", remedy) from error
 
 
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _DISK_REMEDIES = {
     errno.EACCES: "give yourself the right to write there, or name another --actor folder",
     errno.EPERM: "give yourself the right to write there, or name another --actor folder",

@@ -17,45 +17,47 @@ RESULT_MARK = "synthetic"  # what the comment in a result begins with
 TARGETS = "targets"  # artefacts of other clips, a folder each
 
 
-def require_output(output: Path, sources: Iterable[Path]) -> None:
+def require_output(output: Path, sources: Iterable[Path], option: str = "-o") -> None:
     """Check that a file can be written, and that it is none of those it is made from.
 
     Args:
         output: the file to be; its folder is made if need be.
         sources: files that it must not replace.
+        option: what names it on a command line.
 
     Raises:
         MediaError: a folder in its place, a place that cannot be written, or one of the sources.
     """
     if output.is_dir():
-        raise MediaError(f"{output} is a folder", "give -o the name of a file")
-    require_no_source([output], sources)
-    _require_place(output.parent)
+        raise MediaError(f"{output} is a folder", f"give {option} the name of a file")
+    require_no_source([output], sources, option)
+    _require_place(output.parent, option)
     if output.exists() and not os.access(output, os.W_OK):
-        raise MediaError(f"{output} cannot be written", "give -o another name")
+        raise MediaError(f"{output} cannot be written", f"give {option} another name")
 
 
-def require_output_folder(folder: Path, sources: Iterable[Path]) -> None:
+def require_output_folder(folder: Path, sources: Iterable[Path], option: str = "-o") -> None:
     """Check that a folder can be filled with pictures.
 
     Args:
         folder: the folder to be; it is made if need be.
         sources: files that are read.
+        option: what names it on a command line.
 
     Raises:
         MediaError: a file in its place, a place that cannot be written, or a folder with one of
             the sources, or with somebody's own pictures by the names that are to be written.
     """
     if folder.exists() and not folder.is_dir():
-        raise MediaError(f"{folder} is a file", "give -o the name of a folder")
+        raise MediaError(f"{folder} is a file", f"give {option} the name of a folder")
     if folder.is_dir() and not _is_ours(folder) and (there := _numbered(folder)) is not None:
         raise MediaError(
             f"{folder} holds pictures that metatalk did not write, such as {there.name}",
-            "give -o another folder",
+            f"give {option} another folder",
         )
     if any(source.resolve().parent == folder.resolve() for source in sources):
-        raise MediaError(f"{folder} holds files to work from", "give -o another folder")
-    _require_place(folder if folder.is_dir() else folder.parent)
+        raise MediaError(f"{folder} holds files to work from", f"give {option} another folder")
+    _require_place(folder if folder.is_dir() else folder.parent, option)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -91,8 +93,13 @@ def written_aside(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def require_no_source(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
+def require_no_source(outputs: Iterable[Path], sources: Iterable[Path], option: str = "-o") -> None:
     """Check that nothing would be written over what it is made from.
+
+    Args:
+        outputs: what is to be written.
+        sources: what is read.
+        option: what names the outputs on a command line.
 
     Raises:
         MediaError: it would.
@@ -100,17 +107,19 @@ def require_no_source(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
     known = {source.resolve() for source in sources}
     for output in outputs:
         if output.resolve() in known:
-            raise MediaError(f"{output} is one of the files to work from", "give -o another name")
+            raise MediaError(
+                f"{output} is one of the files to work from", f"give {option} another name"
+            )
 
 
-def _require_place(folder: Path) -> None:
+def _require_place(folder: Path, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise MediaError(
-            f"{folder} cannot be written: {error.strerror}", "give -o another place"
+            f"{folder} cannot be written: {error.strerror}", f"give {option} another place"
         ) from error
 
 

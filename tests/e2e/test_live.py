@@ -35,7 +35,7 @@ def start(*words: object, **pipes: object) -> subprocess.Popen[bytes]:
 
 def test_a_pipe_is_said_on_standard_output(actor: Path, words: bytes) -> None:
     process = start("live", actor, "-", "-o", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    out, err = process.communicate(words, timeout=120)
+    out, err = process.communicate(words, timeout=6000)
     assert process.returncode == 0, err.decode()
     with av.open(io.BytesIO(out)) as container:
         kinds = [packet.stream.type for packet in container.demux() if packet.size]
@@ -76,7 +76,7 @@ def test_the_lower_face_speaks_and_the_footage_goes_on(
 def test_drive_takes_a_pipe_for_a_stream(actor: Path, words: bytes, tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "says.mkv"
     process = start("drive", actor, "-", "-o", out, stdin=subprocess.PIPE)
-    _, err = process.communicate(words, timeout=120)
+    _, err = process.communicate(words, timeout=6000)
     assert process.returncode == 0, err.decode()
     assert len(index_frames(out)) == 50
     code, _, err = run("drive", actor, "-", "-o", out, "--length", "video")
@@ -90,17 +90,17 @@ def test_a_stream_that_is_stopped_can_be_played(
 ) -> None:
     out, pipe = tmp_path / "says.mkv", tmp_path / "pipe"
     os.mkfifo(pipe)
-    process = start("live", actor, pipe, "-o", out)
+    process = start("live", actor, pipe, "-o", out, "--late", "wait")
     speaker = os.open(pipe, os.O_RDWR)  # does not wait for the other end
     try:
         os.write(speaker, words)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while not (out.exists() and out.stat().st_size > 100_000):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
     finally:
         os.close(speaker)
         process.kill()
@@ -124,7 +124,7 @@ def test_a_reader_who_leaves_ends_the_stream(actor: Path, words: bytes) -> None:
         pass
     assert process.stderr is not None
     err = process.stderr.read().decode()
-    assert process.wait(60) == 0, err
+    assert process.wait(600) == 0, err
     assert "nobody reads" in err
 
 
@@ -140,6 +140,6 @@ def test_what_cannot_be_is_told(actor: Path, recording: Path, tmp_path: Path, ru
         assert code == 2
         assert told in " ".join(err.split())
     empty = start("live", actor, "-", "-o", tmp_path / "out.mkv", stdin=subprocess.DEVNULL)
-    _, err = empty.communicate(timeout=60)
+    _, err = empty.communicate(timeout=600)
     assert empty.returncode == 2
     assert "there was no sound" in err.decode()

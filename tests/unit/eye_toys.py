@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
+from metatalk.compose.eyes.blink_plan import EyeTask
+from metatalk.compose.retiming.plan import FramePlan
 from metatalk.landmarks.points import point_groups
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.render.eyes import EyePlaces
@@ -56,8 +60,20 @@ def blinking(count: int, firsts: list[int], open_to: float = 0.3) -> np.ndarray:
     return opening
 
 
+def eye_task(
+    frames: np.ndarray,
+    speaking: np.ndarray | None = None,
+    may_change: np.ndarray | None = None,
+    towards: np.ndarray | None = None,
+    share: np.ndarray | None = None,
+) -> EyeTask:
+    """A result at a steady rate that shows these footage frames."""
+    walk = FramePlan(frames, np.arange(len(frames)), 1 / Fraction(RATE), towards, share)
+    return EyeTask(walk, speaking, may_change)
+
+
 class Painted:
-    """A picture that tells RGB, and takes patches."""
+    """A picture that tells RGB."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels  # (H, W, 3) uint8
@@ -66,6 +82,9 @@ class Painted:
     def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
         left, top, right, bottom = box or (0, 0, self.width, self.height)
         return self.pixels[top:bottom, left:right]
+
+    def rgb_float(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        return self.rgb(box).astype(np.float32) / np.float32(255)
 
 
 def face_places(shift: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> EyePlaces:

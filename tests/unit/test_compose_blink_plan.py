@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from eye_toys import RATE, blinking, eye_track
+from eye_toys import RATE, blinking, eye_task, eye_track
 from face_toys import toy_track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metatalk.compose.eyes.blink_plan import EyeFootage, look_at_eyes, plan_eyes
+from metatalk.compose.eyes.blink_plan import EyeFootage, _near, look_at_eyes, plan_eyes
 from metatalk.compose.eyes.blink_times import blink_rate
 from metatalk.compose.eyes.config import EyesConfig
 from metatalk.compose.eyes.plan import (
@@ -27,18 +27,6 @@ from metatalk.compose.eyes.plan import (
 from metatalk.errors import ConfigError, ShapeError
 
 REMOVE, REPLACE = EyesConfig("remove"), EyesConfig("replace")
-
-
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """A plan of a result at a steady rate."""
-
-    frames: np.ndarray
-    towards: np.ndarray | None = None
-    share: np.ndarray | None = None
-
-    def seconds(self) -> np.ndarray:
-        return np.arange(len(self.frames)) / RATE
 
 
 def filmed(
@@ -57,7 +45,7 @@ def filmed(
 
 
 def test_keep_touches_nothing():
-    plan = plan_eyes(Walk(np.arange(100)), filmed(100, [30]), None, EyesConfig())
+    plan = plan_eyes(eye_task(np.arange(100)), filmed(100, [30]), EyesConfig())
     assert (plan.first == -1).all()
     assert (plan.second == -1).all()
     assert not plan.events
@@ -66,14 +54,13 @@ def test_keep_touches_nothing():
 
 
 def test_a_removed_blink_shows_the_open_eyes_beside_it():
-    plan = plan_eyes(Walk(np.arange(100)), filmed(100, [30, 70]), None, REMOVE)
+    plan = plan_eyes(eye_task(np.arange(100)), filmed(100, [30, 70]), REMOVE)
     touched = np.flatnonzero(plan.first >= 0)
     assert touched.tolist() == [*range(30, 35), *range(70, 75)]
     assert set(plan.first[30:35]) == {29}
     assert set(plan.second[30:35]) == {35}
     assert (np.diff(plan.share[30:35]) > 0).all()  # gaze that keeps still drifts
     assert [event.kind for event in plan.events] == ["removed"] * 2
-    assert (plan.strength == 1).all()
     assert plan.donors() == [29, 35, 69, 75]
 
 
@@ -81,13 +68,13 @@ def test_gaze_that_moved_in_a_blink_jumps():
     footage = filmed(100, [30])
     moved = footage.gaze.copy()
     moved[33:] += 0.2
-    plan = plan_eyes(Walk(np.arange(100)), replace(footage, gaze=moved), None, REMOVE)
+    plan = plan_eyes(eye_task(np.arange(100)), replace(footage, gaze=moved), REMOVE)
     assert plan.share[30:35].tolist() == [0, 0, 0, 1, 1]
 
 
 def test_blinks_are_removed_in_the_order_of_the_result():
     walk = np.concatenate([np.arange(40, 20, -1), np.arange(21, 33), np.full(9, 32)])
-    plan = plan_eyes(Walk(walk), filmed(60, [30]), None, REMOVE)
+    plan = plan_eyes(eye_task(walk), filmed(60, [30]), REMOVE)
     assert [(event.first, event.end, event.kind) for event in plan.events] == [
         (6, 11, "removed"),
         (29, 41, "removed"),
@@ -100,11 +87,11 @@ def test_blinks_are_removed_in_the_order_of_the_result():
 
 def test_eyes_do_not_cross_a_cut_nor_come_from_shut_ones():
     footage = filmed(100, [50], shots=[(0, 50), (50, 100)])
-    plan = plan_eyes(Walk(np.arange(100)), footage, None, REMOVE)
+    plan = plan_eyes(eye_task(np.arange(100)), footage, REMOVE)
     assert set(plan.first[50:55]) == {55}
     assert set(plan.second[50:55]) == {-1}
     shut = replace(footage, usable=np.arange(100) < 40)
-    left = plan_eyes(Walk(np.arange(100)), shut, None, REMOVE)
+    left = plan_eyes(eye_task(np.arange(100)), shut, REMOVE)
     assert (left.first == -1).all()
     assert left.count("left") == 1
 
@@ -112,21 +99,16 @@ def test_eyes_do_not_cross_a_cut_nor_come_from_shut_ones():
 def test_a_picture_between_two_frames_blinks_where_either_does():
     frames, towards = np.full(5, 10), np.array([11, 11, 30, 30, 11])
     share = np.array([0, 0.5, 0, 0.5, 0], np.float32)
-    plan = plan_eyes(Walk(frames, towards, share), filmed(60, [30]), None, REMOVE)
+    plan = plan_eyes(eye_task(frames, None, None, towards, share), filmed(60, [30]), REMOVE)
     assert np.flatnonzero(plan.first >= 0).tolist() == [3]
 
 
 def test_frames_that_must_stay_stay():
     may = np.arange(100) < 60
-    plan = plan_eyes(Walk(np.arange(100)), filmed(100, [30, 70]), None, REMOVE, may_change=may)
+    plan = plan_eyes(eye_task(np.arange(100), None, may), filmed(100, [30, 70]), REMOVE)
     assert [event.kind for event in plan.events] == ["removed", "kept"]
-    placed = plan_eyes(
-        Walk(np.arange(250)),
-        filmed(250, [220]),
-        None,
-        EyesConfig("replace", 30),
-        may_change=np.arange(250) < 150,
-    )
+    task = eye_task(np.arange(250), None, np.arange(250) < 150)
+    placed = plan_eyes(task, filmed(250, [220]), EyesConfig("replace", 30))
     assert placed.count("placed")
     assert (placed.first[150:] == -1).all()
 
@@ -136,8 +118,8 @@ def test_blinks_come_at_the_ends_of_phrases():
     pauses = [(100, 112), (200, 212), (300, 312), (400, 412)]
     for first, end in pauses:
         speaking[first:end] = False
-    walk = Walk(np.r_[np.arange(250), np.arange(250)[::-1]])
-    plan = plan_eyes(walk, filmed(250, [120, 170]), speaking, EyesConfig("replace", 15))
+    walk = np.r_[np.arange(250), np.arange(250)[::-1]]
+    plan = plan_eyes(eye_task(walk, speaking), filmed(250, [120, 170]), EyesConfig("replace", 15))
     placed = [event.first for event in plan.events if event.kind == "placed"]
     between = [at for at in placed if 75 < at < 425]  # a pause is never far
     assert len(between) >= 3
@@ -150,23 +132,76 @@ def test_blinks_come_at_the_ends_of_phrases():
 def test_a_filmed_blink_in_a_pause_is_the_best_of_all():
     speaking = np.ones(200, bool)
     speaking[60:80] = False
-    forwards = plan_eyes(Walk(np.arange(200)), filmed(200, [64, 150]), speaking, REPLACE)
+    forwards = plan_eyes(eye_task(np.arange(200), speaking), filmed(200, [64, 150]), REPLACE)
     assert [(e.first, e.kind) for e in forwards.events if e.kind == "kept"] == [(64, "kept")]
     assert (forwards.first[60:80] == -1).all()
-    backwards = plan_eyes(Walk(np.arange(200)[::-1]), filmed(200, [132]), speaking, REPLACE)
+    backwards = plan_eyes(eye_task(np.arange(200)[::-1], speaking), filmed(200, [132]), REPLACE)
     assert backwards.count("kept") == 0
     assert backwards.count("removed") == 1
 
 
+@pytest.mark.parametrize("pause", [0, 6, 7, 8])
+def test_a_pause_is_near_in_a_result_shorter_than_the_reach_too(pause: int):
+    """Seven frames, and a pause may be six away."""
+    speaking = np.arange(7) != pause
+    plan = plan_eyes(eye_task(np.arange(29, 36), speaking), filmed(60, [30]), REPLACE)
+    (event,) = plan.events
+    assert (event.first, event.kind) == (1, "kept" if pause < 7 else "removed")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 59), st.integers(1, 12), st.sampled_from([REMOVE, REPLACE]))
+def test_a_result_of_hardly_any_frames_has_a_plan(first: int, count: int, config: EyesConfig):
+    frames = np.minimum(np.arange(first, first + count), 59)
+    plan = plan_eyes(eye_task(frames), filmed(60, [0, 27, 55]), config)
+    assert len(plan.first) == count
+    assert all(0 <= event.first < event.end <= count for event in plan.events)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 1 << 30), st.sampled_from([REMOVE, REPLACE]))
+def test_faces_that_come_and_go_and_shots_of_a_frame_have_a_plan(
+    count: int, seed: int, config: EyesConfig
+):
+    chance = np.random.default_rng(seed)
+    edges = [0, *np.flatnonzero(chance.random(count - 1) < 0.2) + 1, count]
+    seen, opening = chance.random(count) < chance.choice([0.0, 0.7, 1.0]), np.full(count, 0.3)
+    opening[chance.random(count) < 0.2] = 0.02
+    marks = eye_track(opening, shots=list(itertools.pairwise(edges)), has_face=seen)
+    track = replace(toy_track(count), confidence=torch.from_numpy(seen.astype(np.float32)))
+    footage = look_at_eyes(marks, track, RATE)
+    frames, may = chance.integers(0, count, 25), chance.random(25) < 0.8
+    plan = plan_eyes(eye_task(frames, None, may), footage, config, seed)
+    assert (plan.first[~may] == -1).all()
+    assert footage.usable[plan.donors()].all()  # nobody's eyes come from a face that is not there
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 20))
+def test_what_is_near_a_mask_is_known_by_its_distance(mask: list[bool], reach: int):
+    held = np.flatnonzero(mask)
+    wanted = [bool(len(held)) and np.abs(held - row).min() <= reach for row in range(len(mask))]
+    assert _near(np.array(mask), reach).tolist() == wanted
+
+
+def test_a_blink_that_stays_leaves_no_trace_in_the_plan():
+    """Eyes from beside it suit the first of its frames, and none the other, of another shot."""
+    footage = filmed(100, [30, 70], shots=[(0, 50), (50, 100)])
+    plan = plan_eyes(eye_task(np.array([28, 29, 30, 70, 35, 36])), footage, REMOVE)
+    assert [(event.first, event.end, event.kind) for event in plan.events] == [(2, 4, "left")]
+    kept = keep_eyes(6)
+    for name in ("first", "second", "share"):
+        np.testing.assert_array_equal(getattr(plan, name), getattr(kept, name))
+
+
 def test_a_blink_put_in_is_a_filmed_one_from_first_to_last():
-    plan = plan_eyes(Walk(np.arange(250)), filmed(250, [120]), None, EyesConfig("replace", 20))
+    plan = plan_eyes(eye_task(np.arange(250)), filmed(250, [120]), EyesConfig("replace", 20))
     placed = [event for event in plan.events if event.kind == "placed"]
     assert placed
     for event in placed:
         assert plan.first[event.first : event.end].tolist() == list(range(120, 125))
-        assert (plan.strength[event.first : event.end] == 1).all()
     likely = filmed(250, [60, 190], turned=1.0)
-    early = plan_eyes(Walk(np.arange(50)), likely, None, EyesConfig("replace", 20))
+    early = plan_eyes(eye_task(np.arange(50)), likely, EyesConfig("replace", 20))
     assert early.donors()
     assert max(early.donors()) < 70
 
@@ -176,10 +211,10 @@ def test_a_blink_put_in_is_a_filmed_one_from_first_to_last():
 def test_blinks_are_never_too_near(seed: int, per_minute: float, gap: float, pattern: int):
     speaking = np.random.default_rng(pattern).random(30).repeat(25)[:700] > 0.4
     config = EyesConfig("replace", per_minute, gap)
-    walk = Walk(np.r_[np.arange(300), np.arange(300)[::-1], np.arange(100)])
+    walk = np.r_[np.arange(300), np.arange(300)[::-1], np.arange(100)]
     footage = filmed(300, [50, 140, 260])
-    plan = plan_eyes(walk, footage, speaking, config, seed)
-    again = plan_eyes(walk, footage, speaking, config, seed)
+    plan = plan_eyes(eye_task(walk, speaking), footage, config, seed)
+    again = plan_eyes(eye_task(walk, speaking), footage, config, seed)
     assert (plan.first == again.first).all()
     assert plan.events == again.events
     seen = [event for event in plan.events if event.kind != "removed"]
@@ -196,9 +231,9 @@ def test_the_rate_is_kept_over_a_long_recording():
     count = 25 * 240
     speaking = np.arange(count) % 75 < 60  # a pause every three seconds
     for per_minute in (8.0, 16.0):
-        walk = Walk(np.abs((np.arange(count) + 250) % 500 - 250))
+        walk = np.abs((np.arange(count) + 250) % 500 - 250)
         config = EyesConfig("replace", per_minute)
-        plan = plan_eyes(walk, filmed(260, [100]), speaking, config)
+        plan = plan_eyes(eye_task(walk, speaking), filmed(260, [100]), config)
         shown = plan.count("placed") + plan.count("kept")
         assert shown == pytest.approx(4 * per_minute, rel=0.3)
     assert blink_rate(10, 60.0, REPLACE) == 10
@@ -208,17 +243,17 @@ def test_the_rate_is_kept_over_a_long_recording():
 
 
 def test_what_does_not_fit_is_planned_anew_and_left_out_at_last():
-    walk, footage = Walk(np.arange(250)), filmed(250, [60, 190])
+    walk, footage = np.arange(250), filmed(250, [60, 190])
     config = EyesConfig("replace", 20)
     speaking = np.ones(250, bool)
-    plan = plan_eyes(walk, footage, speaking, config)
+    plan = plan_eyes(eye_task(walk, speaking), footage, config)
     first = next(event for event in plan.events if event.kind == "placed")
     donor = int(plan.first[first.first])
     misfit = lambda row, frame: 2.0 if row == first.first and frame == donor else 0.1  # noqa: E731
     refused = judge_plan(plan, misfit, 0.7)
     assert refused.placed == {(first.first, donor)}
     assert not refused.removed
-    again = plan_eyes(walk, footage, speaking, config, refused=refused)
+    again = plan_eyes(eye_task(walk, speaking), footage, config, refused=refused)
     assert not any(e.first == first.first and again.first[e.first] == donor for e in again.events)
     without = leave_out(plan, refused)
     assert without.count("placed") == plan.count("placed") - 1
@@ -226,12 +261,14 @@ def test_what_does_not_fit_is_planned_anew_and_left_out_at_last():
     no_removal = judge_plan(plan, lambda row, frame: float(row == 60), 0.7)
     assert no_removal.removed == {60}
     assert leave_out(plan, no_removal).count("left") == 1
-    assert (plan_eyes(walk, footage, speaking, config, refused=no_removal).first[60:65] == -1).all()
+    assert (
+        plan_eyes(eye_task(walk, speaking), footage, config, refused=no_removal).first[60:65] == -1
+    ).all()
     assert judge_plan(plan, lambda row, frame: 0.0, 0.7) == NOTHING
 
 
 def test_the_eyes_after_a_blink_take_over_where_they_fit():
-    plan = plan_eyes(Walk(np.arange(100)), filmed(100, [30]), None, REMOVE)
+    plan = plan_eyes(eye_task(np.arange(100)), filmed(100, [30]), REMOVE)
     turns = lambda row, frame: 0.1 if (frame == 29) == (row < 31) else 0.9  # noqa: E731
     assert settle_passing(plan, turns).share[30:35].tolist() == [0, 1, 1, 1, 1]
     still = settle_passing(plan, lambda row, frame: 0.1)
@@ -240,7 +277,9 @@ def test_the_eyes_after_a_blink_take_over_where_they_fit():
 
 def test_wrong_arguments_are_told():
     with pytest.raises(ShapeError, match="speaking"):
-        plan_eyes(Walk(np.arange(9)), filmed(60, [30]), np.ones(8, bool), REMOVE)
+        eye_task(np.arange(9), np.ones(8, bool))
+    with pytest.raises(ShapeError, match="may_change"):
+        eye_task(np.arange(9), None, np.ones(10, bool))
     with pytest.raises(ShapeError, match="share"):
         EyePlan(**{**vars(keep_eyes(3)), "share": np.zeros(2)})
     for name, value in (

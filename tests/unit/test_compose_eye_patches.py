@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from eye_toys import RATE, Painted, blinking, eye_track, paint_face
+from eye_toys import RATE, Painted, blinking, eye_task, eye_track, paint_face
 from face_toys import CAMERA, toy_track
 from test_render_eyes import model_with_eyes
 
 from metatalk.compose.eyes.config import EyesConfig
-from metatalk.compose.eyes.patches import Eyes, prepare_eyes
+from metatalk.compose.eyes.patches import EyeClip, Eyes, Reader, prepare_eyes
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
 from metatalk.render.scene import Scene
 
 COUNT, FIRST = 120, 60
 OPEN, SHUT = (0.1, 0.1, 0.1), (0.62, 0.48, 0.4)  # of the eyes, in the picture
-
-
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """A result that shows these footage frames."""
-
-    frames: np.ndarray
-
-    def seconds(self) -> np.ndarray:
-        return np.arange(len(self.frames)) / RATE
 
 
 def still() -> TrackCoefficients:
@@ -51,6 +41,10 @@ def filmed(frame: int, seed: int = 0) -> Painted:
     return paint_face(iris=SHUT if FIRST <= frame < FIRST + 5 else OPEN, seed=seed)
 
 
+def clip(read: Reader, layout: str = "ibug68") -> EyeClip:
+    return EyeClip(eye_track(blinking(COUNT, [FIRST])), still(), scene(layout), RATE, read)
+
+
 def prepared(
     frames: np.ndarray, config: EyesConfig, seen: list[int] | None = None, *, strange: bool = False
 ) -> Eyes | None:
@@ -61,10 +55,7 @@ def prepared(
         # In strange footage nothing looks like anything before.
         yield from (filmed(frame, seed=frame if strange else 0) for frame in wanted)
 
-    opening = blinking(COUNT, [FIRST])
-    return prepare_eyes(
-        Walk(frames), eye_track(opening), still(), scene(), RATE, None, config, 0, read
-    )
+    return prepare_eyes(eye_task(frames), clip(read), config, 0)
 
 
 def darkness(eyes: Eyes, row: int, frame: int) -> float:
@@ -121,8 +112,6 @@ def test_pictures_that_do_not_fit_stay_and_it_is_said(caplog: pytest.LogCaptureF
 
 
 def test_a_model_without_landmarks_keeps_the_eyes(caplog: pytest.LogCaptureFixture):
-    walk, landmarks = Walk(np.arange(COUNT)), eye_track(blinking(COUNT, [FIRST]))
-    config = EyesConfig("remove")
-    made = prepare_eyes(walk, landmarks, still(), scene(""), RATE, None, config, 0, lambda _: [])
-    assert made is None
+    blind = clip(lambda _: [], layout="")
+    assert prepare_eyes(eye_task(np.arange(COUNT)), blind, EyesConfig("remove"), 0) is None
     assert "does not know its eyes" in caplog.text

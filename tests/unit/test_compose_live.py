@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def open_show() -> Iterator[Callable[..., LiveShow[int, int]]]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it never came about"
         time.sleep(0.001)
@@ -157,7 +158,7 @@ def test_an_error_of_holding_ends_the_wait_of_a_later_frame(open_show) -> None:
     live = [True]
 
     def fail(job: int) -> None:
-        may_fail.wait(10)
+        may_fail.wait(60)
         raise ZeroDivisionError(job)
 
     audience.hold = fail  # type: ignore[method-assign]
@@ -176,7 +177,7 @@ def test_an_error_of_holding_ends_the_wait_of_a_later_frame(open_show) -> None:
             threading.Thread(target=put_one_more, args=(show,), daemon=True).start()
             time.sleep(0.05)
             may_fail.set()
-            assert told.wait(5), "it waits for ever"
+            assert told.wait(60), "it waits for ever"
 
     with pytest.raises(ZeroDivisionError):
         play()
@@ -184,7 +185,8 @@ def test_an_error_of_holding_ends_the_wait_of_a_later_frame(open_show) -> None:
 
 def test_slowness_is_told_once(open_show, caplog, monkeypatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr(time, "monotonic", lambda: 0.04 * next(clock))
+    ticking = SimpleNamespace(monotonic=lambda: 0.04 * next(clock))
+    monkeypatch.setattr("metatalk.compose.live.time", ticking)
     audience = Audience(is_open=False)
     with caplog.at_level(logging.WARNING), open_show(audience) as show:
         for job in range(200):
@@ -198,7 +200,8 @@ def test_slowness_is_told_once(open_show, caplog, monkeypatch) -> None:
     assert "of 25.0" in told[0]
 
 
-def test_what_comes_at_once_is_no_slowness(open_show, caplog) -> None:
+def test_what_comes_at_once_is_no_slowness(open_show, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("metatalk.compose.live.time", SimpleNamespace(monotonic=lambda: 0.0))
     audience = Audience(is_open=False)
     with caplog.at_level(logging.WARNING), open_show(audience) as show:
         for job in range(70):
@@ -231,3 +234,22 @@ def test_the_command_s_word_on_lateness_wins_over_the_settings(
     assert main([*words, "--preset", "draft"]) == 0
     assert main([*words, "--preset", "draft", "--late", "drop"]) == 0
     assert given == ["wait", "drop"]
+
+
+def test_the_command_s_knobs_of_the_mouth_are_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[float, float, float]] = []
+
+    def play(**asked: Any) -> dict[str, float]:
+        mouth = asked["config"].drive.mouth
+        given.append((mouth.amplitude, mouth.smoothing_s, mouth.consonants))
+        return {}
+
+    monkeypatch.setattr("metatalk.stages.live.drive_live", play)
+    words = ["live", str(tmp_path), "-", "-o", str(tmp_path / "out.mkv"), "--preset", "draft"]
+    assert main([*words, "drive.mouth.amplitude=2"]) == 0
+    knobs = ["--amplitude", "1.2", "--smoothing", "0.04", "--consonants", "0.5"]
+    assert main([*words, *knobs, "drive.mouth.amplitude=2"]) == 0
+    assert main([*words, "--amplitude", "4"]) == 2
+    assert given == [(2, 0, 0), (1.2, 0.04, 0.5)]

@@ -106,6 +106,7 @@ def test_options_that_are_not_given_leave_the_actors_settings(
         (["--changed-from", "nothing.wav"], "nothing.wav"),
         (["--segments", "1-2", "--changed-from", "CLIP"], "--changed-from"),
         (["--patch", "OUT"], "one name"),
+        (["--face", "1"], "there is no --target"),
         (["--markers", "a.edl", "--plot", "a.edl"], "one name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -145,9 +146,6 @@ def test_a_still_head_may_be_asked_of_an_actor_that_is_retimed(
         ["--retime", "speech"],
         ["--head-still", "1"],
         ["--blinks", "keep"],
-        ["--amplitude", "1"],
-        ["--smoothing", "0"],
-        ["--consonants", "0"],
         ["--plot", "way.png"],
         ["--segments", "1-2"],
         ["--changed-from", "CLIP"],
@@ -175,3 +173,18 @@ def test_a_stream_is_refused_what_needs_a_whole_recording(
     assert main(words) == 0
     assert main([*words, *options]) == 2
     assert f"{options[0]} has no meaning" in capsys.readouterr().err
+
+
+def test_a_stream_s_mouth_is_turned_as_a_recording_s(
+    actor_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "metatalk.stages.live.drive_live", lambda **given: asked.update(given) or {}
+    )
+    actor_root.mkdir(parents=True)
+    words = ["drive", str(actor_root), "-", "-o", str(tmp_path / "out.mkv")]
+    knobs = ["--amplitude", "1.2", "--smoothing", "0.1", "--consonants", "0.3"]
+    assert main([*words, *knobs]) == 0
+    mouth = asked["config"].drive.mouth
+    assert (mouth.amplitude, mouth.smoothing_s, mouth.consonants) == (1.2, 0.1, 0.3)

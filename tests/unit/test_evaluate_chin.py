@@ -8,10 +8,10 @@ import pytest
 
 from metatalk.errors import ShapeError
 from metatalk.evaluate.chin import (
+    STEPS,
     ChinErrors,
     chin_offsets,
     jaw_profiles,
-    measure_chins,
     usual_profiles,
 )
 from metatalk.render.silhouette import JawLine, trace_jaw
@@ -46,7 +46,12 @@ def real() -> tuple[list[np.ndarray], list[JawLine], np.ndarray]:
 
 
 def errors(pictures: list[np.ndarray], lines: list[JawLine], usual: np.ndarray) -> ChinErrors:
-    return measure_chins(pictures, lines, np.full(len(pictures), FACE_PX), usual, FACE_MM)
+    """How far the chins of some frames lie from the jaw lines that they are to show."""
+    offsets = [
+        chin_offsets(jaw_profiles(seen, line, FACE_PX), usual)
+        for seen, line in zip(pictures, lines, strict=True)
+    ]
+    return ChinErrors(np.stack(offsets) * FACE_MM, FACE_MM)
 
 
 def test_real_frames_have_their_chins_where_they_belong():
@@ -97,3 +102,19 @@ def test_profiles_must_belong_together():
     _, _, usual = real()
     with pytest.raises(ShapeError):
         chin_offsets(usual[:5], usual)
+
+
+def test_a_jaw_line_is_not_learned_from_nothing():
+    with pytest.raises(ShapeError, match="no frame"):
+        usual_profiles([])
+    with pytest.raises(ShapeError):
+        usual_profiles([np.zeros((33, STEPS - 1))])
+
+
+def test_frames_in_which_too_little_is_seen_do_not_count():
+    unseen = np.full((3, 20), np.nan)
+    unseen[0], unseen[1, :6], unseen[2, :5] = 2.0, -4.0, 9.0
+    made = ChinErrors(unseen, FACE_MM)
+    np.testing.assert_allclose(made.per_frame_mm, [2.0, 4.0, np.nan])
+    assert made.mean_mm == pytest.approx(3.0)
+    assert np.isnan(ChinErrors(unseen[2:], FACE_MM).mean_mm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,35 @@ def test_a_projects_times_are_exact(rate: Fraction, timecode: str | None) -> Non
     assert sequence.get("tcFormat") == ("DF" if drop else "NDF")
     assert sequence.get("tcStart") == clip.get("offset") == clip.get("start")
     assert [m.get("completed") for m in clip.iter("marker")] == [None, "0", "0"]
+
+
+# What version 1.8 of Apple's document type lets these elements say.
+ALLOWED = {
+    "fcpxml": "version",
+    "format": "id name frameDuration fieldOrder width height paspH paspV colorSpace",
+    "asset": "id name uid src start duration hasVideo format hasAudio audioSources audioChannels"
+    " audioRate colorSpaceOverride",
+    "project": "name uid id modDate",
+    "sequence": "format duration tcStart tcFormat audioLayout audioRate",
+    "asset-clip": "ref lane offset name start duration enabled format tcStart tcFormat",
+    "marker": "start duration value completed note",
+}
+WITHIN = {"resources": "format asset", "event": "project", "project": "sequence"}
+
+
+def test_a_project_is_what_its_version_declares() -> None:
+    film = replace(reel(NTSC, "01:00:00:00"), pixel_aspect=Fraction(16, 15))
+    root = ElementTree.fromstring(write_fcpxml(MARKERS, film))
+    assert root.get("version") == "1.8"
+    for element in root.iter():
+        assert set(element.keys()) <= set(ALLOWED.get(element.tag, "name").split()), element.tag
+        if element.tag in WITHIN:
+            assert {child.tag for child in element} <= set(WITHIN[element.tag].split())
+    assert [child.tag for child in root] == ["resources", "event"]
+    assert next(root.iter("asset")).get("src", "").startswith("file:///")
+    assert next(root.iter("format")).get("paspH") == "16"
+    assert next(root.iter("format")).get("paspV") == "15"
+    assert "pasp" not in write_fcpxml([], reel(NTSC, None))
 
 
 def test_a_silent_film_has_no_sound_in_the_project() -> None:

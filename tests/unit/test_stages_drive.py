@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,20 +174,59 @@ def test_a_film_of_which_a_part_changes_stays_as_long_as_it_is(
 
 
 def test_the_footage_that_only_the_actor_knows_is_not_written_over(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, begun: list[Config]
 ) -> None:
-    class Prepared:
-        class footage:  # noqa: N801
-            clip = place / "joe.mp4"
-
-    monkeypatch.setattr(drive_stage, "find_footage", lambda root: place / "joe.mp4")
-    monkeypatch.setattr(drive_stage, "prepare_drive", lambda *_: Prepared)
     with pytest.raises(MediaError, match="to work from"):
         drive_actor(order(place, output=place / "joe.mp4"), Config())
     assert (place / "joe.mp4").read_bytes() == b"joe"
 
 
-@pytest.mark.parametrize("more", [{"preview": "1"}, {"segments": "1-2"}])
+@pytest.mark.parametrize(
+    ("option", "more"),
+    [
+        ("-o", {"output": Path("no/out.mp4")}),
+        ("--patch", {"patch": Path("no/mouth.mov")}),
+        ("--plot", {"plot": Path("no/way.png")}),
+        ("--markers", {"markers": (Path("no/look.otio"),)}),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_by_its_option(
+    place: Path, begun: list[Config], option: str, more: dict[str, Any]
+) -> None:
+    (place / "no").write_text("a file")
+    under = lambda path: place / path if isinstance(path, Path) else tuple(map(under, path))  # noqa: E731
+    with pytest.raises(MediaError) as refused:
+        drive_actor(order(place, **{key: under(path) for key, path in more.items()}), Config())
+    assert refused.value.remedy == f"give {option} another place"
+    assert not begun
+
+
+def test_a_preview_does_not_replace_the_whole_film(
+    place: Path, begun: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place / "out.mp4"
+    out.write_bytes(b"an hour")
+    with pytest.raises(MediaError, match="a preview would replace it"):
+        drive_actor(order(place, preview="1"), Config())
+    film = SimpleNamespace(rate=Fraction(25), timecode=None, duration_s=3.04)
+    monkeypatch.setattr(drive_parts, "probe_video", lambda clip: film)
+    with pytest.raises(WorkBegunError):  # an earlier preview, which this one replaces
+        drive_actor(order(place, preview="1"), Config())
+
+
+def test_a_preview_does_not_replace_a_long_sequence(place: Path, begun: list[Config]) -> None:
+    (place / "stills").mkdir()
+    sheet = {"count": 100, "rate": "25", "comment": "synthetic: made"}
+    (place / "stills" / "stills.json").write_text(json.dumps(sheet))
+    asked = order(place, output=place / "stills", preview="1")
+    with pytest.raises(MediaError, match="a preview would replace it"):
+        drive_actor(asked, delivered(format="png"))
+    (place / "stills" / "stills.json").write_text(json.dumps({**sheet, "count": 75}))
+    with pytest.raises(WorkBegunError):
+        drive_actor(asked, delivered(format="png"))
+
+
+@pytest.mark.parametrize("more", [{}, {"preview": "1"}, {"segments": "1-2"}])
 def test_parts_of_an_actor_that_was_never_trained_are_no_matter(
     place: Path, more: dict[str, Any]
 ) -> None:

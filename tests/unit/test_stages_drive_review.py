@@ -24,11 +24,12 @@ from metatalk.compose.segments import SegmentRamps, segment_ramps
 from metatalk.compose.segments_config import SegmentsConfig
 from metatalk.interchange.markers import Marker
 from metatalk.interchange.ranges import TimeRange
+from metatalk.media.audio import Sound, write_wav
 from metatalk.stages import drive_review
 from metatalk.stages.drive_parts import Segments
 from metatalk.stages.drive_preparation import Drive
 from metatalk.stages.drive_review import review_drive, tell_filmed, write_review
-from metatalk.stages.review import FitDoubts, Review
+from metatalk.stages.review import Findings, FitDoubts, Review
 from metatalk.timing import FrameIndex
 
 RATE = Fraction(25)
@@ -61,7 +62,7 @@ def drive_of(
     )
 
 
-def gathered(drive: Drive) -> dict[str, Any]:
+def gathered(drive: Drive) -> Findings:
     """What a review is made of."""
     with (
         mock.patch.object(drive_review, "find_fit_doubts", return_value=FitDoubts()) as doubts,
@@ -69,11 +70,12 @@ def gathered(drive: Drive) -> dict[str, Any]:
     ):
         review_drive(drive)
     assert doubts.call_args.args[0] == Path("actor")
-    (frames, rate, strength), found = review.call_args
+    found, rate = review.call_args.args
     assert rate == 25.0
-    np.testing.assert_array_equal(frames, drive.plan.frames)
-    np.testing.assert_array_equal(strength, drive.strength)
-    return dict(found)
+    np.testing.assert_array_equal(found.frames, drive.plan.frames)
+    np.testing.assert_array_equal(found.strength, drive.strength)
+    assert isinstance(found, Findings)
+    return found
 
 
 def kept(first: int, end: int, words: str = "a hand") -> Fallback:
@@ -83,9 +85,9 @@ def kept(first: int, end: int, words: str = "a hand") -> Fallback:
 def test_parts_are_counted_in_frames_of_the_result() -> None:
     parts = [TimeRange(0.4, 0.8, "hello"), TimeRange(1.0, 1.03)]
     found = gathered(drive_of(range(50), fallbacks=[kept(3, 7)], parts=parts))
-    assert found["segments"] == [(10, 20, "hello"), (25, 26, "")]
-    assert found["fallbacks"] == [(3, 7, "a hand")]
-    assert gathered(drive_of(range(50)))["segments"] == []
+    assert found.segments == [(10, 20, "hello"), (25, 26, "")]
+    assert found.fallbacks == [(3, 7, "a hand")]
+    assert gathered(drive_of(range(50))).segments == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_part_is_marked_from_the_frame_that_is_shown_then(
 ) -> None:
     """As `segment_ramps` has it: a frame is new when any moment of it is."""
     part = TimeRange(first_s, end_s)
-    assert gathered(drive_of(range(50), parts=[part]))["segments"] == [(*marked, "")]
+    assert gathered(drive_of(range(50), parts=[part])).segments == [(*marked, "")]
     now = SegmentsConfig(ramp_s=0.0)
     new = segment_ramps(np.arange(50) / 25, np.array([[first_s, end_s]]), now).picture > 0
     assert np.flatnonzero(new).tolist() == list(range(*marked))
@@ -112,23 +114,23 @@ def test_a_part_is_marked_from_the_frame_that_is_shown_then(
 def test_a_result_that_follows_the_footage_neither_jumps_nor_turns() -> None:
     for frames in (range(10, 60), [5] * 9, [7], [0, 0, 1, 1, 2, 2, 3]):
         found = gathered(drive_of(frames))
-        assert (found["jumps"], found["turns"]) == ([], []), frames
+        assert (found.jumps, found.turns) == ([], []), frames
 
 
 def test_jumps_and_turns_are_told_apart() -> None:
     #        0  1  2  3   4   5   6   7   8  9 10
     frames = [4, 5, 6, 20, 21, 21, 20, 19, 3, 4, 5]
     found = gathered(drive_of(frames))
-    assert found["jumps"] == [3, 8]
-    assert found["turns"] == [5, 8]  # where it stands still first, and after the jump
+    assert found.jumps == [3, 8]
+    assert found.turns == [5]  # where it stands still first; after the jump it only goes on
 
 
 @given(st.integers(2, 40), st.integers(1, 200))
 def test_to_and_fro_turns_at_every_end_and_never_jumps(length: int, count: int) -> None:
     found = gathered(drive_of(forth_and_back(length, count)))
-    assert found["jumps"] == []
+    assert found.jumps == []
     ends = list(range(length - 1, count - 1, length - 1))
-    assert found["turns"] == ends
+    assert found.turns == ends
     shown = forth_and_back(length, count)
     assert {int(shown[n]) for n in ends} <= {0, length - 1}
 
@@ -142,23 +144,23 @@ walks = st.lists(
 def test_turns_and_jumps_say_all_about_the_way(frames: np.ndarray) -> None:
     """Between them the footage runs one way or stands."""
     found = gathered(drive_of(frames))
-    jumps, turns = set(found["jumps"]), set(found["turns"])
+    jumps, turns = set(found.jumps), set(found.turns)
     way = 0
     for number, step in enumerate(np.diff(frames).tolist()):
         assert (abs(step) > 1) == (number + 1 in jumps)
-        if abs(step) == 1:
-            assert (number in turns) == (way == -step)
+        assert (number in turns) == (abs(step) == 1 and way == -step)
+        if abs(step) > 1:  # where it goes on from there is no turn
+            way = 0
+        elif step:
             way = step
-        else:
-            assert number not in turns
 
 
 @given(walks)
 def test_the_way_back_has_as_many(frames: np.ndarray) -> None:
     there, back = gathered(drive_of(frames)), gathered(drive_of(frames[::-1]))
-    assert len(there["turns"]) == len(back["turns"])
+    assert len(there.turns) == len(back.turns)
     last = len(frames)
-    assert sorted(there["jumps"]) == sorted(last - jump for jump in back["jumps"])
+    assert sorted(there.jumps) == sorted(last - jump for jump in back.jumps)
 
 
 def test_where_the_filmed_mouth_stays_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +191,7 @@ MARKS = Review((Marker(10, 20, "filmed", "a hand", 2.0), Marker(30, 31, "turn", 
 def write(
     folder: Path, drive: Drive, first: int = 0, timecode: str | None = None, ending: str = ".otio"
 ) -> Path:
-    info = SimpleNamespace(timecode=timecode, width=640, height=360)
+    info = SimpleNamespace(timecode=timecode, width=640, height=360, pixel_aspect=Fraction(4, 3))
     with mock.patch.object(drive_review, "probe_video", return_value=info):
         write_review(
             [folder / f"m{ending}"], MARKS, replace(drive, first=first), folder / "out.mp4"
@@ -223,9 +225,32 @@ def test_a_timeline_is_as_long_as_the_result(tmp_path: Path) -> None:
 
 def test_a_timeline_has_sound_where_the_result_has(tmp_path: Path) -> None:
     silent = write(tmp_path, drive_of(range(50)), ending=".fcpxml").read_text()
-    heard = write(tmp_path, drive_of(range(50), sound=Path("a.wav")), ending=".fcpxml").read_text()
+    write_wav(tmp_path / "a.wav", Sound(np.zeros(160, np.float32), 16000))
+    sound = drive_of(range(50), sound=tmp_path / "a.wav")
+    heard = write(tmp_path, sound, ending=".fcpxml").read_text()
     assert "hasAudio" not in silent
     assert 'hasAudio="1"' in heard
+    assert 'audioChannels="1"' in heard
+    assert 'paspH="4" paspV="3"' in heard
+
+
+def test_stretches_that_overlap_are_told_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    drive = drive_of(
+        range(50),
+        fallbacks=(
+            Fallback(0, 20, "hand", "a hand", 1.0),
+            Fallback(5, 10, "blur", "blurred", 1.0),
+            Fallback(18, 25, "hand", "a hand", 1.0),
+            Fallback(25, 30, "turned", "turned away", 1.0),
+        ),
+    )
+    with caplog.at_level("WARNING"):
+        tell_filmed(drive)
+    told = [line for line in caplog.messages if "stays from" in line]
+    assert told == [
+        "the filmed mouth stays from 0.00 to 1.00 s: a hand; blurred",
+        "the filmed mouth stays from 1.00 to 1.20 s: turned away",
+    ]
 
 
 def test_frames_of_a_variable_rate_are_marked_at_their_times(tmp_path: Path) -> None:

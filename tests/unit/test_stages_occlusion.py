@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -13,16 +15,17 @@ import numpy as np
 import pytest
 from mouth_folders import fill_actor
 from mouth_toys import mouth_model
+from read_only_toys import refuse_writing
 
 from metatalk.config import Config
-from metatalk.errors import BusyActorError, StaleArtefactError
+from metatalk.errors import MetatalkError, StaleArtefactError
 from metatalk.landmarks import hands
 from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.stages import occlusion
 from metatalk.stages.footage import Footage, read_footage
-from metatalk.stages.occlusion import OCCLUSION, load_hidden, open_hidden, run_when_free
+from metatalk.stages.occlusion import OCCLUSION, find_hidden, load_hidden, open_hidden
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.footage import remember_footage
 
@@ -129,28 +132,58 @@ def test_a_clip_without_a_trusted_face_hides_nothing(
     assert (hidden.strange_blob == 0).all()
 
 
-def test_it_waits_for_another_drive_of_the_clip_and_says_so_once(
-    actor: tuple[ActorFolder, Footage],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_an_actor_that_can_only_be_read_is_measured_all_the_same(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    calls: list[int] = []
+    folder, footage = actor
+    monkeypatch.setenv("METATALK_CACHE", str(tmp_path / "cache"))
+    assert find_hidden(folder, footage) is None
+    with monkeypatch.context() as mounted:
+        refuse_writing(mounted, folder.root)
+        aside = open_hidden(folder, footage, Config())
+        found = find_hidden(folder, footage)
+    assert found is not None
+    np.testing.assert_array_equal(found.strange_blob, aside.strange_blob)
+    assert not (folder.root / "targets").exists()
+    assert list((tmp_path / "cache").rglob("hidden.npz"))
+    own = open_hidden(folder, footage, Config())
+    assert list(folder.root.rglob("hidden.npz"))
+    np.testing.assert_array_equal(own.strange_blob, aside.strange_blob)
 
-    def busy(*_: object) -> None:
-        calls.append(1)
-        if len(calls) < 5:
-            raise BusyActorError("in use by another process")
 
-    monkeypatch.setattr(occlusion, "run_stages", busy)
-    monkeypatch.setattr(occlusion, "POLL_S", 0.0)
-    # However late it has become: a lock that is held has a living holder.
-    hours = iter(range(0, 10**9, 3600))
-    monkeypatch.setattr(occlusion.time, "monotonic", lambda: next(hours))
-    with caplog.at_level("INFO", logger=occlusion.__name__):
-        run_when_free([OCCLUSION], Path(), {}, Config(), frozenset(), lambda _: None)
-    assert len(calls) == 5
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "waiting" in caplog.text
+def test_only_what_was_measured_of_this_fit_is_found(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, footage = actor
+    monkeypatch.setenv("METATALK_CACHE", str(tmp_path / "cache"))
+    open_hidden(folder, footage, Config())
+    assert find_hidden(folder, footage) is not None
+    with monkeypatch.context() as older:
+        older.setattr(occlusion, "OCCLUSION", replace(OCCLUSION, revision=0))
+        assert find_hidden(folder, footage) is None
+    (path,) = folder.root.rglob("hidden.npz")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    assert find_hidden(folder, footage) is None
+    path.write_bytes(whole)
+    fill_actor(folder.root, 32, FRAMES + 2)
+    assert find_hidden(folder, footage) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be reserved here")
+def test_a_full_disk_is_told_before_it_kills(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of a file with holes that the disk has no room for ends the process."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(MetatalkError, match="the disk is full"):
+        open_hidden(*actor, Config())
+    monkeypatch.undo()
+    assert not list(actor[0].root.rglob("colours.npy"))
 
 
 def test_a_killed_run_leaves_nothing_once_another_has_run(

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_clips import make_sound, speech_like
 
+from metatalk.a2e.activity_config import ActivityConfig
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.retiming.config import RetimingConfig
-from metatalk.compose.retiming.plan import plan_clock, plan_frames
+from metatalk.compose.retiming.plan import FramePlan, plan_clock, plan_frames
 from metatalk.config import Config
 from metatalk.errors import ConfigError
 from metatalk.media.colour import ColourTags
@@ -27,32 +28,19 @@ from metatalk.media.picture import Picture
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.stages import retiming
 from metatalk.stages.footage import Footage
-from metatalk.stages.retiming import choose_plan, hear_speaking, plot_plan
+from metatalk.stages.retiming import (
+    Hearing,
+    begin_plan,
+    choose_plan,
+    hear_speaking,
+    plot_plan,
+)
 from metatalk.timing import FrameIndex
 
 MODEL = toy_model()
 FRAMES, RATE = 60, Fraction(25)
 SHOTS = [[0, 24], [24, 60]]
-
-
-class Saying:
-    """A mouth that opens as it is told, and tells when it is asked."""
-
-    rest = np.zeros(4, np.float32)
-
-    def __init__(self, heard_s: Fraction, opened: np.ndarray | None = None) -> None:
-        self.heard_s, self.opened = heard_s, opened
-        self.asked: list[np.ndarray] = []
-
-    def move(self, seconds: np.ndarray) -> np.ndarray:
-        self.asked.append(seconds)
-        moved = np.zeros((len(seconds), 4), np.float32)
-        if self.opened is not None:
-            moved[:, 0] = self.opened[: len(seconds)]
-        return moved
-
-    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        raise AssertionError("a plan needs no finished face")
+NOWHERE = Path("no such file")
 
 
 def swaying(count: int = FRAMES) -> TrackCoefficients:
@@ -75,30 +63,44 @@ def footage_of(shots: list[list[int]] | None = None, track: TrackCoefficients | 
     return Footage(Path("clip.mp4"), index, landmarks, track or swaying(), CAMERA, Path())
 
 
-def settings_of(retime: str, **more: Any) -> Config:
+def settings_of(retime: str, **more: Any) -> DriveConfig:
     weights = {"retiming": RetimingConfig(run_s=0.2), **more}
-    return Config(drive=DriveConfig(retime=retime, **weights))  # type: ignore[arg-type]
+    return DriveConfig(retime=retime, **weights)  # type: ignore[arg-type]
+
+
+def planned(
+    footage: Footage,
+    heard_s: Fraction,
+    config: DriveConfig,
+    opened: np.ndarray | None = None,
+    avoid: np.ndarray | None = None,
+) -> FramePlan:
+    """The plan for a silent recording, and a mouth that opens as it is told."""
+    clock = begin_plan(footage.index, heard_s, config)
+    moved = np.zeros((len(clock), 4), np.float32)
+    if opened is not None:
+        moved[:, 0] = opened
+    return choose_plan(clock, footage, moved, Hearing(), config, MODEL, avoid)
 
 
 @pytest.mark.parametrize("retime", ["off", "loop"])
 @pytest.mark.parametrize("length", ["audio", "video"])
 def test_the_footage_in_its_order_needs_nothing_heard(retime: str, length: str) -> None:
-    footage, mouth = footage_of(), Saying(Fraction(1))
-    plan = choose_plan(footage, mouth, None, settings_of(retime, length=length), MODEL)
+    footage, config = footage_of(), settings_of(retime, length=length)
+    clock = begin_plan(footage.index, Fraction(1), config)
+    plan = choose_plan(clock, footage, np.zeros((0, 4)), Hearing(NOWHERE), config, MODEL)
     wanted = plan_frames(footage.index, Fraction(1), length)  # type: ignore[arg-type]
     np.testing.assert_array_equal(plan.frames, wanted.frames)
     np.testing.assert_array_equal(plan.pts, wanted.pts)
     assert plan.is_filmed.all()
-    assert not mouth.asked
 
 
 def test_a_longer_recording_is_refused_or_goes_to_and_fro() -> None:
-    mouth = Saying(Fraction(4))
+    index, heard_s = footage_of().index, Fraction(4)
     with pytest.raises(ConfigError, match="drive.retime is off"):
-        choose_plan(footage_of(), mouth, None, settings_of("off"), MODEL)
-    plan = choose_plan(footage_of(), mouth, None, settings_of("loop"), MODEL)
-    assert len(plan) == 100
-    ended = choose_plan(footage_of(), mouth, None, settings_of("off", length="video"), MODEL)
+        begin_plan(index, heard_s, settings_of("off"))
+    assert len(begin_plan(index, heard_s, settings_of("loop"))) == 100
+    ended = begin_plan(index, heard_s, settings_of("off", length="video"))
     assert len(ended) == FRAMES
 
 
@@ -111,7 +113,7 @@ def shot_of(frames: np.ndarray, shots: list[list[int]]) -> np.ndarray:
 def test_by_speech_the_footage_stays_in_a_shot_and_keeps_the_clock(cut: int, frames: int) -> None:
     shots = [[0, cut], [cut, FRAMES]]
     footage, heard_s = footage_of(shots), Fraction(frames, 25)
-    plan = choose_plan(footage, Saying(heard_s), None, settings_of("speech"), MODEL)
+    plan = planned(footage, heard_s, settings_of("speech"))
     clock = plan_clock(footage.index, heard_s, "audio")
     np.testing.assert_array_equal(plan.pts, clock.pts)
     assert plan.time_base == clock.time_base
@@ -123,20 +125,18 @@ def test_by_speech_the_footage_stays_in_a_shot_and_keeps_the_clock(cut: int, fra
 
 
 def test_frames_that_are_better_not_shown_are_shown_less() -> None:
-    footage, mouth = footage_of([[0, FRAMES]]), Saying(Fraction(2))
+    footage, heard_s = footage_of([[0, FRAMES]]), Fraction(2)
     avoid = np.zeros(FRAMES, bool)
-    plain = choose_plan(footage, mouth, None, settings_of("speech"), MODEL, avoid)
+    plain = planned(footage, heard_s, settings_of("speech"), avoid=avoid)
     shown = np.bincount(plain.frames, minlength=FRAMES)
     avoid[shown > 0] = True
     if avoid.all():
         avoid[FRAMES // 2 :] = False
-    other = choose_plan(footage, mouth, None, settings_of("speech"), MODEL, avoid)
+    other = planned(footage, heard_s, settings_of("speech"), avoid=avoid)
     assert avoid[other.frames].mean() < avoid[plain.frames].mean()
     careless = settings_of("speech", retiming=RetimingConfig(run_s=0.2, untrusted=0.0))
-    same = choose_plan(footage, mouth, None, careless, MODEL, avoid)
-    np.testing.assert_array_equal(
-        same.frames, choose_plan(footage, mouth, None, careless, MODEL).frames
-    )
+    same = planned(footage, heard_s, careless, avoid=avoid)
+    np.testing.assert_array_equal(same.frames, planned(footage, heard_s, careless).frames)
 
 
 def blank(frames: int) -> list[Picture]:
@@ -153,15 +153,13 @@ def test_by_pose_the_filmed_mouth_is_the_wanted_one(monkeypatch: pytest.MonkeyPa
     still = replace(still.with_expression(filmed), rotation=torch.zeros(FRAMES, 3))
     footage = footage_of([[0, FRAMES]], still)
     wanted = np.repeat([0.0, 1.0, 0.0], 24)
-    mouth = Saying(Fraction(72, 25), wanted)
     config = settings_of("pose", retiming=RetimingConfig(run_s=0.2, mouth=4.0, bridge=0))
-    plan = choose_plan(footage, mouth, None, config, MODEL)
+    plan = planned(footage, Fraction(72, 25), config, wanted)
     assert len(plan) == 72
-    np.testing.assert_allclose(mouth.asked[0], plan.seconds())  # for the times that are shown
     agree = filmed.numpy()[plan.frames, 0] == wanted
     assert agree.mean() > 0.85
     deaf = settings_of("pose", retiming=RetimingConfig(run_s=0.2, mouth=0.0, bridge=0))
-    other = choose_plan(footage, Saying(Fraction(72, 25), wanted), None, deaf, MODEL)
+    other = planned(footage, Fraction(72, 25), deaf, wanted)
     assert (filmed.numpy()[other.frames, 0] == wanted).mean() < agree.mean()
 
 
@@ -174,7 +172,7 @@ def test_by_pose_the_upper_face_counts_as_a_look(monkeypatch: pytest.MonkeyPatch
     )
     track = toy_track(FRAMES)
     still = settings_of("pose", length="video")
-    choose_plan(footage_of(track=track), Saying(Fraction(1)), None, still, MODEL)
+    planned(footage_of(track=track), Fraction(1), still)
     (upper,) = seen
     np.testing.assert_array_equal(upper, track.expression.numpy()[:, ~MODEL.lower_units.numpy()])
 
@@ -182,41 +180,61 @@ def test_by_pose_the_upper_face_counts_as_a_look(monkeypatch: pytest.MonkeyPatch
 SECONDS = np.arange(75) / 25
 
 
+LEVEL = ActivityConfig(detector="level")
+
+
 def test_nobody_speaks_where_nothing_is_heard() -> None:
-    assert not hear_speaking(None, SECONDS, Config()).any()
+    assert not Hearing().speaking(SECONDS).any()
 
 
-def test_speech_is_heard_where_it_is_and_not_after_the_end(tmp_path: Path) -> None:
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Two seconds of sound, speech from 0.5 s to 1.5 s."""
     sound = np.zeros(32000, np.float32)
-    sound[8000:24000] = speech_like(1.0, 16000)  # from 0.5 s to 1.5 s of 2
-    path = make_sound(tmp_path / "words.wav", sound[None], 16000)
-    config = Config()
-    level = replace(
-        config, a2e=replace(config.a2e, activity=replace(config.a2e.activity, detector="level"))
-    )
-    heard = hear_speaking(path, SECONDS, level)
+    sound[8000:24000] = speech_like(1.0, 16000)
+    return make_sound(tmp_path / "words.wav", sound[None], 16000)
+
+
+def test_speech_is_heard_where_it_is_and_not_after_the_end(words: Path) -> None:
+    heard = Hearing(words, LEVEL).speaking(SECONDS)
     assert heard.dtype == bool
     assert heard[16:34].mean() > 0.7
     assert not heard[:9].any()
     assert not heard[42:].any()
+    config = Config()
+    config = replace(config, a2e=replace(config.a2e, activity=LEVEL))
+    np.testing.assert_array_equal(hear_speaking(words, SECONDS, config), heard)
+
+
+def test_a_recording_is_listened_to_once_and_only_when_asked(
+    words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    read_sound = retiming.read_sound
+    monkeypatch.setattr(retiming, "read_sound", lambda path: read.append(path) or read_sound(path))
+    hearing = Hearing(words, LEVEL)
+    assert not read
+    first, later = hearing.speaking(SECONDS), hearing.speaking(SECONDS[10:])
+    np.testing.assert_array_equal(first[10:], later)
+    assert read == [words]
 
 
 def test_the_way_is_drawn(tmp_path: Path) -> None:
     footage, config = footage_of(), settings_of("speech")
-    plan = choose_plan(footage, Saying(Fraction(4)), None, config, MODEL)
-    plot_plan(tmp_path / "way.png", footage, plan, None, config)
+    plan = planned(footage, Fraction(4), config)
+    plot_plan(tmp_path / "way.png", footage, plan, Hearing(), config)
     drawn = cv2.imread(str(tmp_path / "way.png"))
     assert drawn is not None
     assert drawn.std() > 5
     loop = settings_of("loop")
-    other = choose_plan(footage, Saying(Fraction(4)), None, loop, MODEL)
-    plot_plan(tmp_path / "loop.png", footage, other, None, loop)
+    other = planned(footage, Fraction(4), loop)
+    plot_plan(tmp_path / "loop.png", footage, other, Hearing(), loop)
     assert not np.array_equal(drawn, cv2.imread(str(tmp_path / "loop.png")))
 
 
 @pytest.mark.parametrize("span", [(0, 1), (30, 31), (70, 100)])
 def test_a_piece_of_the_way_is_drawn_too(tmp_path: Path, span: tuple[int, int]) -> None:
     footage, config = footage_of(), settings_of("speech")
-    plan = choose_plan(footage, Saying(Fraction(4)), None, config, MODEL).part(*span)
-    plot_plan(tmp_path / "way.png", footage, plan, None, config)
+    plan = planned(footage, Fraction(4), config).part(*span)
+    plot_plan(tmp_path / "way.png", footage, plan, Hearing(), config)
     assert cv2.imread(str(tmp_path / "way.png")) is not None

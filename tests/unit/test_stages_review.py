@@ -15,13 +15,14 @@ from face_toys import toy_clip, toy_model
 from fit_folders import keep_fit
 
 from metatalk.compose.retiming.plan import forth_and_back
-from metatalk.errors import MediaError
+from metatalk.errors import MediaError, ShapeError
 from metatalk.evaluate.doubts import DoubtRange, Reason
 from metatalk.interchange.markers import Marker, Reel
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.stages.artefacts import save_index, save_landmarks
 from metatalk.stages.review import (
     ENDINGS,
+    Findings,
     FitDoubts,
     find_fit_doubts,
     require_marker_names,
@@ -50,14 +51,16 @@ def spans(markers: tuple[Marker, ...]) -> list[tuple[str, int, int]]:
 
 
 def test_every_source_makes_its_markers() -> None:
-    review = review_result(
-        FRAMES, RATE, NEW,
+    found = Findings(
+        FRAMES,
+        NEW,
         fallbacks=[(5, 10, "a hand before the mouth")],
         segments=[(0, 60, "")],
         doubts=doubt(30, 34, 2.0),
         jumps=[70],
         turns=[90],
-    )  # fmt: skip
+    )
+    review = review_result(found, RATE)
     assert spans(review.markers) == [
         ("filmed", 5, 10), ("fit", 30, 34), ("jump", 70, 71), ("segment", 0, 60), ("turn", 90, 91),
     ]  # fmt: skip
@@ -71,7 +74,7 @@ def test_every_source_makes_its_markers() -> None:
 
 def test_a_doubt_is_marked_wherever_its_footage_is_shown() -> None:
     frames = forth_and_back(40, 100)
-    review = review_result(frames, RATE, NEW, doubts=doubt(10, 14, 1.5, 40))
+    review = review_result(Findings(frames, NEW, doubts=doubt(10, 14, 1.5, 40)), RATE)
     shown = [np.flatnonzero((frames >= 10) & (frames < 14))]
     marked = np.concatenate([np.arange(m.first_frame, m.end_frame) for m in review.markers])
     assert set(np.concatenate(shown)) <= set(marked)
@@ -81,46 +84,49 @@ def test_a_doubt_is_marked_wherever_its_footage_is_shown() -> None:
 def test_a_doubt_under_the_filmed_mouth_is_none() -> None:
     strength = NEW.copy()
     strength[:50] = 0
-    assert not review_result(FRAMES, RATE, strength, doubts=doubt(30, 34, 2.0)).markers
-    half = review_result(FRAMES, RATE, strength, doubts=doubt(45, 55, 2.0))
+    assert not review_result(Findings(FRAMES, strength, doubts=doubt(30, 34, 2.0)), RATE).markers
+    half = review_result(Findings(FRAMES, strength, doubts=doubt(45, 55, 2.0)), RATE)
     assert spans(half.markers) == [("fit", 50, 55)]
 
 
 def test_a_single_slight_doubt_is_not_worth_a_look() -> None:
-    assert not review_result(FRAMES, RATE, NEW, doubts=doubt(30, 31, 1.1)).markers
-    assert review_result(FRAMES, RATE, NEW, doubts=doubt(30, 34, 1.1)).markers
-    assert review_result(FRAMES, RATE, NEW, doubts=doubt(30, 31, 1.6)).markers
+    assert not review_result(Findings(FRAMES, NEW, doubts=doubt(30, 31, 1.1)), RATE).markers
+    assert review_result(Findings(FRAMES, NEW, doubts=doubt(30, 34, 1.1)), RATE).markers
+    assert review_result(Findings(FRAMES, NEW, doubts=doubt(30, 31, 1.6)), RATE).markers
 
 
 def test_a_longer_fallback_is_graver() -> None:
     short, long = (
-        review_result(FRAMES, RATE, NEW, fallbacks=[(0, end, "hand")]).markers[0] for end in (3, 50)
+        review_result(Findings(FRAMES, NEW, [(0, end, "hand")]), RATE).markers[0] for end in (3, 50)
     )
     assert short.severity < 2 <= long.severity
     assert long.colour == "RED"
 
 
 def test_near_markers_of_a_kind_are_one() -> None:
-    review = review_result(
-        FRAMES, RATE, NEW, fallbacks=[(0, 5, "blur"), (8, 20, "a hand"), (80, 85, "blur")]
-    )
+    stays = [(0, 5, "blur"), (8, 20, "a hand"), (80, 85, "blur")]
+    review = review_result(Findings(FRAMES, NEW, stays), RATE)
     assert spans(review.markers) == [("filmed", 0, 20), ("filmed", 80, 85)]
     assert {m.words for m in review.markers} == {"a hand (and 1 more)", "blur"}
 
 
 def test_there_are_few_and_the_gravest_stay() -> None:
-    frames = np.arange(50_000)
+    frames, new = np.arange(50_000), np.ones(50_000, np.float32)
     turns = list(range(0, 50_000, 150))
-    review = review_result(
-        frames, RATE, np.ones(len(frames)), turns=turns, fallbacks=[(40_000, 40_100, "hand")]
-    )
+    found = Findings(frames, new, turns=turns, fallbacks=[(40_000, 40_100, "hand")])
+    review = review_result(found, RATE)
     assert len(review.markers) == 20
     assert review.markers[0].kind == "filmed"
     assert review.left_out == len(turns) + 1 - 20
     assert f"{review.left_out} slighter" in review.rows(RATE)[-1][1]
-    close = review_result(frames, RATE, np.ones(len(frames)), turns=list(range(0, 2000, 20)))
+    close = review_result(Findings(frames, new, turns=list(range(0, 2000, 20))), RATE)
     assert len(close.markers) <= 20  # a wider gap makes one of many
     assert not close.left_out
+
+
+def test_findings_belong_to_one_result() -> None:
+    with pytest.raises(ShapeError, match="strength"):
+        Findings(FRAMES, NEW[1:])
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

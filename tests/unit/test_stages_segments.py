@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from change_toys import RATE, changing_sound
-from media_clips import make_sound
+from media_clips import make_clip, make_sound
 
 from metatalk.errors import ConfigError, MediaError
+from metatalk.stages import segments
 from metatalk.stages.segments import changed_segments, named_segments
 
 OLD = changing_sound(6.0)
@@ -64,6 +66,37 @@ def test_another_recording_is_new_throughout(
 def test_a_missing_recording_is_told(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"none\.wav"):
         changed_segments(tmp_path / "none.wav", wav(tmp_path / "new.wav", OLD), 6.0, 0.0)
+
+
+def test_sound_alone_is_compared_whatever_its_name(tmp_path: Path) -> None:
+    new = OLD.copy()
+    new[2 * RATE : 3 * RATE] = 0
+    old_file, new_file = (
+        make_sound(tmp_path / name, sound[None].astype(np.float32), RATE, codec="aac")
+        for name, sound in (("old.mp4", OLD), ("new.mov", new))
+    )
+    (part,) = changed_segments(old_file, new_file, 6.0, 0.1)
+    assert 1.6 < part.first_s < 2.0
+    assert 3.0 < part.end_s < 3.4
+
+
+@pytest.mark.parametrize("name", ["old.mts", "old.mkv", "old.mpeg"])
+def test_a_films_sound_counts_from_its_first_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    codec = "mpeg2video" if name.endswith("mpeg") else "libx264"
+    film = make_clip(tmp_path / name, 10, codec=codec)
+    asked: dict[Path, bool] = {}
+
+    def read(path: Path, rate: int, from_first_frame: bool) -> SimpleNamespace:
+        asked[path] = from_first_frame
+        return SimpleNamespace(samples=OLD)
+
+    monkeypatch.setattr(segments, "read_sound", read)
+    words = wav(tmp_path / "new.wav", OLD)
+    with pytest.raises(ConfigError):
+        changed_segments(film, words, 6.0, 0.1)
+    assert asked == {film: True, words: False}
 
 
 def test_named_segments_count_by_the_films_time_code() -> None:

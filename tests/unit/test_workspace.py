@@ -19,12 +19,12 @@ from metatalk.workspace.manifest import Cause, explain_changes, read_manifest
 
 CAUSE = Cause("fit", 1, {"fit": {"photo": {"steps": 400}}}, {"clip": "aa"})
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from metatalk.workspace.actor import ActorFolder
 with ActorFolder(Path(sys.argv[1])).lock(shared=sys.argv[2] == "shared"):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -35,7 +35,10 @@ def make(folder: ActorFolder, text: str, cause: Cause = CAUSE) -> None:
 
 def hold(root: Path, kind: str) -> subprocess.Popen[str]:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(root), kind], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(root), kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert holder.stdout is not None
     assert holder.stdout.readline().strip() == "held"

@@ -14,7 +14,7 @@ import numpy as np
 from metatalk.compose.eyes.blink_times import blink_rate, choose_moments, find_moments
 from metatalk.compose.eyes.blinks import (
     Blink,
-    find_blinks,
+    blinks_in,
     gaze,
     in_blink,
     long_shut,
@@ -61,64 +61,85 @@ def look_at_eyes(landmarks: LandmarkTrack, track: TrackCoefficients, rate: float
     Returns:
         Blinks, poses and gaze.
     """
-    blinks, seen = find_blinks(landmarks, rate), gaze(landmarks)
+    opening, seen = relative_opening(landmarks, rate), gaze(landmarks)
+    blinks = blinks_in(opening, landmarks.runs(), rate)
     depth = np.log(np.maximum(track.translation[:, 2].numpy(), 1.0))
     look = np.column_stack([track.rotation.numpy() / POSE_RAD, depth / DEPTH, seen / GAZE])
     shots = np.searchsorted(landmarks.shots[:, 1], np.arange(len(landmarks)), side="right")
     usable = track.is_trusted.numpy() & ~long_shut(landmarks, blinks)
-    opening = relative_opening(landmarks, rate)
     return EyeFootage(blinks, opening, usable, shots, look, seen, rate)
 
 
+@dataclass(frozen=True, eq=False)
+class EyeTask:
+    """A result of N frames whose eyes are to be planned."""
+
+    shown: FramePlan  # the footage frames that it shows, and when
+    speaking: np.ndarray | None = None  # (N,) bool: somebody is heard; None: any moment will do
+    may_change: np.ndarray | None = None  # (N,) bool: frames whose eyes may be others; None: all
+
+    def __post_init__(self) -> None:
+        for name in ("speaking", "may_change"):
+            if getattr(self, name) is not None:
+                check_shape(name, getattr(self, name), "N", N=len(self.shown))
+
+    @property
+    def silent(self) -> np.ndarray:
+        """(N,) bool: frames in which a blink is timed well."""
+        if self.speaking is None:
+            return np.ones(len(self.shown), bool)
+        return np.logical_not(self.speaking)
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """(N,) bool: frames whose eyes must stay as they were filmed."""
+        if self.may_change is None:
+            return np.zeros(len(self.shown), bool)
+        return np.logical_not(self.may_change)
+
+
 def plan_eyes(
-    shown: FramePlan,
+    task: EyeTask,
     footage: EyeFootage,
-    speaking: np.ndarray | None,
     config: EyesConfig,
     seed: int = 0,
     refused: Refused = NOTHING,
-    may_change: np.ndarray | None = None,
 ) -> EyePlan:
     """Decide whose eyes each frame of a result shows.
 
     Args:
-        shown: the footage frames that it shows, and when.
-        footage: what is known of them.
-        speaking: (N,) bool: whether the recording speaks; None: not known, any moment will do.
+        task: the result.
+        footage: what is known of the frames that it shows.
         config: what is to happen to blinks.
         seed: of the chance by which intervals between blinks differ.
         refused: what is known to be no use, from `judge_plan`.
-        may_change: (N,) bool: frames whose eyes may be others; None: all.
 
     Returns:
         The plan; the same for the same arguments.
     """
-    frames, count = np.asarray(shown.frames), len(shown.frames)
+    plan = keep_eyes(len(task.shown))
     if config.blinks == "keep":
-        return keep_eyes(count)
-    silent = np.ones(count, bool) if speaking is None else ~np.asarray(speaking, bool)
-    may = np.ones(count, bool) if may_change is None else np.asarray(may_change, bool)
-    check_shape("speaking", silent, "N", N=count)
-    check_shape("may_change", may, "N", N=count)
-    numbers = _blinking(shown, footage)
+        return plan
+    frames, numbers = task.shown.frames, _blinking(task.shown, footage)
     runs = true_runs(numbers >= 0)
-    kept = [run for run in runs if not may[slice(*run)].all()]
-    if config.blinks == "replace":
-        near = _near(silent, round(NEAR_S * footage.rate))
-        kept += [
-            run
-            for run in runs
-            if run not in kept and _is_timed(run, frames, numbers, footage, near)
-        ]
-    plan, events = keep_eyes(count), [EyeEvent(*run, "kept") for run in kept]
+    kept = _kept(runs, task, numbers, footage, config)
+    events = [EyeEvent(*run, "kept") for run in kept]
     for run in runs:
-        if run not in kept:
-            done = run[0] not in refused.removed and _take_out(plan, run, frames, numbers, footage)
-            events.append(EyeEvent(*run, "removed" if done else "left"))
+        if run in kept:
+            continue
+        rows = slice(*run)
+        opened = None
+        if run[0] not in refused.removed:
+            opened = _open_eyes(run, frames, numbers, footage)
+        if opened is not None:
+            plan.first[rows], plan.second[rows], plan.share[rows] = opened
+        events.append(EyeEvent(*run, "left" if opened is None else "removed"))
     if config.blinks == "replace":
         stay = sorted((event.first, event.end) for event in events if event.kind != "removed")
-        rhythm = _Rhythm(shown.seconds(), silent, (numbers >= 0) | ~may, stay)
-        events += _put_in(plan, frames, rhythm, footage, config, seed, refused)
+        rhythm = _Rhythm(task.shown.seconds(), task.silent, (numbers >= 0) | task.fixed, stay)
+        for start, blink in _choose_blinks(frames, rhythm, footage, config, seed, refused):
+            plan.first[start : start + len(blink)] = np.arange(blink.first, blink.end)
+            events.append(EyeEvent(start, start + len(blink), "placed"))
     return replace(plan, events=tuple(sorted(events, key=lambda event: event.first)))
 
 
@@ -126,17 +147,34 @@ def _blinking(shown: FramePlan, footage: EyeFootage) -> np.ndarray:
     """(N,) number of the blink that a frame of the result shows; -1 for none."""
     numbers = in_blink(footage.blinks, len(footage.usable))
     own: np.ndarray = numbers[shown.frames]
-    towards, share = getattr(shown, "towards", None), getattr(shown, "share", None)
-    if towards is None or share is None:
+    if shown.towards is None or shown.share is None:
         return own
-    mixed = np.where(share > 0, numbers[towards], -1)
+    mixed = np.where(shown.share > 0, numbers[shown.towards], -1)
     return np.where(own >= 0, own, mixed)
+
+
+def _kept(
+    runs: list[tuple[int, int]],
+    task: EyeTask,
+    numbers: np.ndarray,
+    footage: EyeFootage,
+    config: EyesConfig,
+) -> list[tuple[int, int]]:
+    """Those of the blinks that are shown which stay as they were filmed."""
+    fixed, near = task.fixed, _near(task.silent, round(NEAR_S * footage.rate))
+    swap = config.blinks == "replace"
+    return [
+        run
+        for run in runs
+        if fixed[slice(*run)].any()
+        or (swap and _is_timed(run, task.shown.frames, numbers, footage, near))
+    ]
 
 
 def _near(mask: np.ndarray, reach: int) -> np.ndarray:
     """(N,) bool: frames no further than `reach` from where a mask holds."""
-    wide = np.convolve(mask.astype(np.int64), np.ones(2 * reach + 1, np.int64), "same")
-    return np.asarray(wide[: len(mask)] > 0)
+    wide = np.convolve(mask.astype(np.int64), np.ones(2 * reach + 1, np.int64))
+    return np.asarray(wide[reach : reach + len(mask)] > 0)
 
 
 def _is_timed(
@@ -153,34 +191,38 @@ def _is_timed(
     return whole and blink.is_whole and bool(near[first + blink.apex - blink.first])
 
 
-def _take_out(
-    plan: EyePlan,
-    run: tuple[int, int],
-    frames: np.ndarray,
-    numbers: np.ndarray,
-    footage: EyeFootage,
-) -> bool:
-    """Show the open eyes from before and after in a run; False where there are none."""
-    first, end = run
-    sides = [row for row in (first - 1, end) if 0 <= row < len(frames)]
-    opened = {
-        row: int(frames[row]) for row in sides if numbers[row] < 0 and footage.usable[frames[row]]
-    }
-    before, after = opened.get(first - 1), opened.get(end)
-    for row in range(first, end):
-        shot = footage.shots[frames[row]]
-        in_shot = lambda frame: frame is not None and footage.shots[frame] == shot  # noqa: E731, B023
-        early, late = (frame if in_shot(frame) else None for frame in (before, after))
-        if early is None and late is None:
-            plan.first[first:end], plan.second[first:end] = -1, -1
-            return False
-        plan.first[row] = early if early is not None else late
-        if early is not None and late is not None and early != late:
-            plan.second[row] = late
+def _open_eyes(
+    run: tuple[int, int], frames: np.ndarray, numbers: np.ndarray, footage: EyeFootage
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Whose open eyes, from before and after a run, its n frames show.
+
+    Returns:
+        (n,) first and second giver and share of the second, as an `EyePlan` has them; None where
+        one of the frames has none.
+    """
+    start, end = run
+    before, after = (
+        int(frames[row])
+        if 0 <= row < len(frames) and numbers[row] < 0 and footage.usable[frames[row]]
+        else -1
+        for row in (start - 1, end)
+    )
+    first, second = np.full(end - start, -1, np.int64), np.full(end - start, -1, np.int64)
+    share = np.zeros(end - start, np.float32)
+    for place, frame in enumerate(frames[start:end]):
+        early, late = (
+            donor if donor >= 0 and footage.shots[donor] == footage.shots[frame] else -1
+            for donor in (before, after)
+        )
+        if early < 0 and late < 0:
+            return None
+        first[place] = early if early >= 0 else late
+        if early >= 0 and late >= 0 and early != late:
+            second[place] = late
             moved = float(np.abs(footage.gaze[early] - footage.gaze[late]).max())
-            step, steps = row - first + 1, end - first + 1
-            plan.share[row] = step / steps if moved < STEADY_GAZE else float(2 * step > steps)
-    return True
+            step, steps = place + 1, end - start + 1
+            share[place] = step / steps if moved < STEADY_GAZE else float(2 * step > steps)
+    return first, second, share
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,39 +235,37 @@ class _Rhythm:
     stay: list[tuple[int, int]]  # blinks that are seen as filmed
 
 
-def _put_in(
-    plan: EyePlan,
+def _choose_blinks(
     frames: np.ndarray,
     rhythm: _Rhythm,
     footage: EyeFootage,
     config: EyesConfig,
     seed: int,
     refused: Refused,
-) -> list[EyeEvent]:
-    """Put blinks in where they are due."""
+) -> list[tuple[int, Blink]]:
+    """Where blinks are put in, and which of the filmed ones."""
     donors = _good_blinks(footage)
-    if not donors or not len(frames):
+    if not donors:
         return []
     free = _free(frames, rhythm.taken, footage, max(len(blink) for blink in donors))
-    suit = lambda start: [blink for blink in donors if (start, blink.first) not in refused.placed]  # noqa: E731
-    moments = {
-        start: bonus
-        for start, bonus in find_moments(rhythm.silent, free, footage.rate).items()
-        if suit(start)
+    moments = find_moments(rhythm.silent, free, footage.rate)
+    suited = {
+        start: [blink for blink in donors if (start, blink.first) not in refused.placed]
+        for start in moments
     }
+    moments = {start: bonus for start, bonus in moments.items() if suited[start]}
     usable_s = float(footage.usable.sum()) / footage.rate
     per_minute = blink_rate(len(footage.blinks), usable_s, config)
-    events: list[EyeEvent] = []
+    chosen: list[tuple[int, Blink]] = []
     last: Blink | None = None
     for start in choose_moments(
         moments, rhythm.times, rhythm.stay, LONGEST_S, per_minute, config, seed
     ):
-        costs = [_unlike(b, start, frames, footage) + AGAIN * (b is last) for b in suit(start)]
-        last = suit(start)[int(np.argmin(costs))]
-        rows = slice(start, start + len(last))
-        plan.first[rows] = np.arange(last.first, last.end)
-        events.append(EyeEvent(start, start + len(last), "placed"))
-    return events
+        suits = suited[start]
+        costs = [_unlike(b, start, frames, footage) + AGAIN * (b is last) for b in suits]
+        last = suits[int(np.argmin(costs))]
+        chosen.append((start, last))
+    return chosen
 
 
 def _good_blinks(footage: EyeFootage) -> list[Blink]:

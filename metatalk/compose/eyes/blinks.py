@@ -127,10 +127,24 @@ def find_blinks(track: LandmarkTrack, rate: float) -> list[Blink]:
     Returns:
         The blinks in order, none of them touching another.
     """
-    check_shape("points", track.points, "T L 3")
-    relative, reach = relative_opening(track, rate), max(2, round(AROUND_S * rate / 2))
+    return blinks_in(relative_opening(track, rate), track.runs(), rate)
+
+
+def blinks_in(relative: np.ndarray, runs: list[tuple[int, int]], rate: float) -> list[Blink]:
+    """Find the blinks of a clip whose eyes were measured; see `find_blinks`.
+
+    Args:
+        relative: (T,) from `relative_opening`.
+        runs: first frame and one past the last of each stretch in which a face is seen.
+        rate: frames a second.
+
+    Returns:
+        The blinks in order, none of them touching another.
+    """
+    check_shape("relative", relative, "T")
+    reach = max(2, round(AROUND_S * rate / 2))
     blinks: list[Blink] = []
-    for first, end in track.runs():
+    for first, end in runs:
         for start, stop in _shut_ranges(relative[first:end], reach):
             apex = first + start + int(np.argmin(relative[first + start : first + stop]))
             is_whole = min(start, end - first - stop) >= _SIDE

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metatalk.compose.blend import Patch
-from metatalk.compose.eyes.blink_plan import look_at_eyes, plan_eyes
+from metatalk.compose.eyes.blink_plan import EyeFootage, EyeTask, look_at_eyes, plan_eyes
 from metatalk.compose.eyes.config import EyesConfig
 from metatalk.compose.eyes.plan import NOTHING, EyePlan, judge_plan, leave_out, settle_passing
 from metatalk.compose.eyes.windows import (
@@ -20,7 +20,6 @@ from metatalk.compose.eyes.windows import (
     replace_eyes,
     rim_misfit,
 )
-from metatalk.compose.retiming.plan import FramePlan
 from metatalk.landmarks.track import LandmarkTrack
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients
@@ -54,79 +53,80 @@ class Eyes:
             What is to be laid over it; None where it keeps its own eyes.
         """
         first, second = (int(donors[row]) for donors in (self.plan.first, self.plan.second))
-        strength = float(self.plan.strength[row])
-        if first < 0 or strength <= 0:
+        if first < 0:
             return None
         own = cut_window(picture, place_eyes(self.shape, self.camera, track))
         if own is None:
             return None
         other = self.windows[second] if second >= 0 else None
-        share = float(self.plan.share[row])
-        return replace_eyes(own, self.windows[first], other, share, strength)
+        return replace_eyes(own, self.windows[first], other, float(self.plan.share[row]))
 
 
-def prepare_eyes(
-    shown: FramePlan,
-    landmarks: LandmarkTrack,
-    track: TrackCoefficients,
-    scene: Scene,
-    rate: float,
-    speaking: np.ndarray | None,
-    config: EyesConfig,
-    seed: int,
-    read: Reader,
-    may_change: np.ndarray | None = None,
-) -> Eyes | None:
+@dataclass(frozen=True, eq=False)
+class EyeClip:
+    """The footage that eyes are taken from."""
+
+    landmarks: LandmarkTrack
+    track: TrackCoefficients  # (T) the head
+    scene: Scene  # the actor before its camera
+    rate: float  # frames a second
+    read: Reader  # gives the frames of ascending numbers
+
+
+def prepare_eyes(task: EyeTask, clip: EyeClip, config: EyesConfig, seed: int) -> Eyes | None:
     """Decide whose eyes a result shows, and fetch them.
 
     Args:
-        shown: the footage frames that it shows, and when.
-        landmarks: of the footage.
-        track: (T) the head in the footage.
-        scene: the actor before the footage's camera.
-        rate: of the footage, frames a second.
-        speaking: (N,) bool: whether the recording speaks; None: not known.
+        task: the result.
+        clip: the footage that it shows.
         config: what is to happen to blinks.
         seed: of chance.
-        read: gives the footage frames of ascending numbers.
-        may_change: (N,) bool: frames whose eyes may be others; None: all.
 
     Returns:
         The eyes; None where every frame keeps its own.
     """
     if config.blinks == "keep":
         return None
+    scene = clip.scene
     shape = eye_shape(scene)
     if shape is None:
         LOG.warning("the face model does not know its eyes: blinks stay as they were filmed")
         return None
-    footage = look_at_eyes(landmarks, track, rate)
-    store = _Store(np.asarray(shown.frames), place_eyes(shape, scene.camera, track), read)
-    refused = NOTHING
-    for _ in range(ROUNDS):
-        plan = plan_eyes(shown, footage, speaking, config, seed, refused, may_change)
-        store.fetch(plan)
-        plan = settle_passing(plan, store.misfit)
-        worse = judge_plan(plan, store.misfit, config.rim_limit)
-        refused = refused | worse
-        if worse == NOTHING:
-            break
-    plan = leave_out(plan, worse)
+    store = _Store(task.shown.frames, place_eyes(shape, scene.camera, clip.track), clip.read)
+    footage = look_at_eyes(clip.landmarks, clip.track, clip.rate)
+    plan = _plan_fitting(task, footage, config, seed, store)
     _tell(plan, config)
     kept = plan.donors()
     windows = {frame: store.windows[frame] for frame in kept}
     return Eyes(plan, windows, shape, scene.camera) if kept else None
 
 
-@dataclass(frozen=True, eq=False)
+def _plan_fitting(
+    task: EyeTask, footage: EyeFootage, config: EyesConfig, seed: int, store: _Store
+) -> EyePlan:
+    """Plan until all pictures fit, and leave out at last what still does not."""
+    refused = worse = NOTHING
+    for _ in range(ROUNDS):
+        plan = plan_eyes(task, footage, config, seed, refused)
+        store.fetch(plan)
+        plan = settle_passing(plan, store.misfit)
+        worse = judge_plan(plan, store.misfit, config.rim_limit)
+        refused = refused | worse
+        if worse == NOTHING:
+            break
+    return leave_out(plan, worse)
+
+
+@dataclass(eq=False)
 class _Store:
-    """What was read of the footage so far."""
+    """What was read of the footage so far, and how well it fits."""
 
     frames: np.ndarray  # (N,) that the result shows
     places: EyePlaces  # (T)
     read: Reader
     windows: dict[int, EyeWindow] = field(default_factory=dict)  # that give eyes
     rims: dict[int, EyeRim | None] = field(default_factory=dict)  # and that eyes are laid over
+    misfits: dict[tuple[int, int], float] = field(default_factory=dict)  # of two footage frames
 
     def fetch(self, plan: EyePlan) -> None:
         """Read what a plan needs and is not there yet."""
@@ -145,12 +145,18 @@ class _Store:
 
     def misfit(self, row: int, donor: int) -> float:
         """See `rim_misfit`; 0 in rows that are not compared."""
-        own, other = self.rims.get(int(self.frames[row])), self.rims.get(donor)
+        frame = int(self.frames[row])
+        own, other = self.rims.get(frame), self.rims.get(donor)
         if other is None:
             return np.inf
-        if int(self.frames[row]) not in self.rims:
+        if frame not in self.rims:
             return 0.0
-        return np.inf if own is None else rim_misfit(own, other)
+        if own is None:
+            return np.inf
+        # Every round asks for the same pairs again, and so do passing and judging.
+        if (frame, donor) not in self.misfits:
+            self.misfits[frame, donor] = rim_misfit(own, other)
+        return self.misfits[frame, donor]
 
 
 def _judged(plan: EyePlan) -> set[int]:

@@ -43,12 +43,11 @@ class EyePlan:
     first: np.ndarray  # (N,) int64 footage frame that gives the eyes; -1: its own
     second: np.ndarray  # (N,) int64 footage frame mixed in; -1: none
     share: np.ndarray  # (N,) float32 of the second
-    strength: np.ndarray  # (N,) float32: how much of all this shows
     events: tuple[EyeEvent, ...] = ()
 
     def __post_init__(self) -> None:
         count = check_shape("first", self.first, "N")
-        for name in ("second", "share", "strength"):
+        for name in ("second", "share"):
             check_shape(name, getattr(self, name), "N", **count)
 
     def donors(self) -> list[int]:
@@ -64,7 +63,7 @@ class EyePlan:
 def keep_eyes(count: int) -> EyePlan:
     """The plan that touches nothing, for a result of `count` frames."""
     nobody = np.full(count, -1, np.int64)
-    return EyePlan(nobody, nobody.copy(), np.zeros(count, np.float32), np.ones(count, np.float32))
+    return EyePlan(nobody, nobody.copy(), np.zeros(count, np.float32))
 
 
 def settle_passing(plan: EyePlan, misfit: Callable[[int, int], float]) -> EyePlan:

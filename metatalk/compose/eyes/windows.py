@@ -41,8 +41,8 @@ class Seen(Protocol):
     @property
     def height(self) -> int: ...
 
-    def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
-        """(h, w, 3) uint8 of the box left, top, right, bottom."""
+    def rgb_float(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """(h, w, 3) float32 in [0, 1] of the box left, top, right, bottom, as deep as it is."""
         ...
 
 
@@ -99,7 +99,7 @@ def cut_window(picture: Seen, places: EyePlaces) -> EyeWindow | None:
     """Cut the eyes out of a picture.
 
     Args:
-        picture: any that tells RGB.
+        picture: the one that shows them.
         places: (1) the eyes in it.
 
     Returns:
@@ -108,7 +108,7 @@ def cut_window(picture: Seen, places: EyePlaces) -> EyeWindow | None:
     box = places.box(0, picture.width, picture.height, WIDER)
     if box is None:
         return None
-    return EyeWindow(_read(picture, box).astype(np.float16), box[0], box[1], places)
+    return EyeWindow(picture.rgb_float(box).astype(np.float16), box[0], box[1], places)
 
 
 def replace_eyes(
@@ -116,7 +116,6 @@ def replace_eyes(
     first: EyeWindow,
     second: EyeWindow | None = None,
     share: float = 0.0,
-    strength: float = 1.0,
 ) -> Patch | None:
     """Show other pictures' eyes in a picture.
 
@@ -125,7 +124,6 @@ def replace_eyes(
         first: shows the eyes that it gets.
         second: where given, others that are mixed in.
         share: of the second, 0 to 1.
-        strength: 1 shows the new eyes, less lets the own ones through.
 
     Returns:
         What is to be laid over the picture; zero alpha from the windows' outlines on. None
@@ -140,7 +138,7 @@ def replace_eyes(
         if other is None:
             return None
         picture = (1 - share) * picture + np.float32(share) * other[0]
-    return Patch(np.clip(picture, 0, 1), alpha * np.float32(strength), own.left, own.top)
+    return Patch(np.clip(picture, 0, 1), alpha, own.left, own.top)
 
 
 def rim_misfit(own: EyeRim, donor: EyeRim) -> float:
@@ -165,21 +163,16 @@ def _misfit(own: EyeRim, donor: EyeRim, eye: int) -> float:
         return np.inf
     weight = _band(view.distance, *RIM)
     mine, other = view.target, _fetch_fine(view, donor, _align(view, donor))
-    mean = lambda values: float((values * weight).sum() / max(float(weight.sum()), 1e-6))  # noqa: E731
-    contrast = max(mean(mine**2), mean(other**2)) + NOISE**2
-    return float((mean((mine - other) ** 2) / contrast) ** 0.5)
+    contrast = max(_mean(mine**2, weight), _mean(other**2, weight)) + NOISE**2
+    return float((_mean((mine - other) ** 2, weight) / contrast) ** 0.5)
+
+
+def _mean(values: np.ndarray, weight: np.ndarray) -> float:
+    return float((values * weight).sum() / max(float(weight.sum()), 1e-6))
 
 
 def _half_px(places: EyePlaces) -> float:
     return float(np.linalg.norm(places.axes[0], axis=1).max())
-
-
-def _read(picture: Seen, box: Box) -> np.ndarray:
-    """(h, w, 3) float32 in [0, 1], as deep as the picture is."""
-    deep = getattr(picture, "rgb_float", None)
-    if deep is not None:
-        return np.asarray(deep(box), np.float32)
-    return picture.rgb(box).astype(np.float32) / np.float32(255)
 
 
 def _carry(own: EyeWindow, donor: EyeWindow) -> tuple[np.ndarray, np.ndarray] | None:
@@ -273,7 +266,7 @@ def _motion(moved: np.ndarray, view: _View) -> np.ndarray:
 def _step(seen: np.ndarray, weight: np.ndarray, view: _View, moved: np.ndarray) -> np.ndarray:
     """(6,) one Gauss-Newton step towards `seen` showing what the view shows."""
     miss = view.target - seen
-    spread = max(float((np.abs(miss) * weight).sum() / max(float(weight.sum()), 1e-6)), NOISE)
+    spread = max(_mean(np.abs(miss), weight), NOISE)
     robust = weight / (1 + (miss / (2 * spread)) ** 2)
     # The unknowns are in half widths, the slopes in levels a pixel.
     slopes = [
@@ -282,7 +275,7 @@ def _step(seen: np.ndarray, weight: np.ndarray, view: _View, moved: np.ndarray) 
     ]
     columns = np.concatenate([slope * view.basis for slope in slopes]).reshape(6, -1)
     weighted = columns * robust.ravel()
-    noise = max(float((robust * miss**2).sum() / max(float(robust.sum()), 1e-6)), NOISE**2)
+    noise = max(_mean(miss**2, robust), NOISE**2)
     stiffness = noise * np.tile([1 / STIFF[1], 1 / STIFF[1], 1 / STIFF[0]], 2) ** 2
     normal = np.einsum("in,jn->ij", weighted, columns) + np.diag(stiffness)
     towards = np.einsum("in,n->i", weighted, miss.ravel()) - stiffness * moved

@@ -69,6 +69,33 @@ class FramePlan:
         """(N,) float64 time of each frame."""
         return self.pts * float(self.time_base)
 
+    def jumps(self) -> np.ndarray:
+        """Frames of the result that the footage does not lead to."""
+        return np.flatnonzero(np.abs(np.diff(self.frames)) > 1) + 1
+
+    def turns(self) -> np.ndarray:
+        """Frames of the result after which the footage runs the other way.
+
+        A frame that is held does not end a way. A jump does: whichever way the footage runs where
+        it has jumped to, it has not turned there.
+        """
+        steps = np.diff(self.frames)
+        going = np.flatnonzero(steps)
+        ways = np.where(np.abs(steps[going]) == 1, steps[going], 0)
+        return going[1:][ways[1:] * ways[:-1] < 0]
+
+    def repeats(self) -> np.ndarray:
+        """Frames of the result whose footage frame was shown just before."""
+        return np.flatnonzero(np.diff(self.frames) == 0) + 1
+
+    def shots(self, shots: np.ndarray) -> np.ndarray:
+        """(N,) number, from 1, of the footage's shot behind each frame; of (K, 2), in order."""
+        return np.searchsorted(shots[:, 0], self.frames, side="right")
+
+    def cuts(self, shots: np.ndarray) -> np.ndarray:
+        """Frames of the result that show another shot, of (K, 2), than the one before."""
+        return np.flatnonzero(np.diff(self.shots(shots))) + 1
+
 
 def plan_frames(
     index: FrameIndex,
