@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.retiming.walk import WalkCosts, find_walk, no_jumps, shorten_run
+from metatalk.compose.retiming.walk_steps import UNIT
 from metatalk.errors import ShapeError
 
 Step = tuple[int, int, int, bool, float]  # frame, direction, frames since a turn, held, cost
@@ -59,6 +60,11 @@ def cheapest_by_force(
     return best, {path for cost, path in found if cost <= best + 1e-9}
 
 
+def in_units(values: np.ndarray) -> np.ndarray:
+    """Costs that need no rounding."""
+    return np.round(values / UNIT) * UNIT
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[np.ndarray, WalkCosts, int, int | None]:
     lengths = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
@@ -70,13 +76,14 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, WalkCosts, int, int | None]:
     candidates = draw(st.integers(0, 2))
     costs = WalkCosts(
         shots,
-        rng.uniform(0, 2, count),
-        rng.uniform(0, 2, count),
+        in_units(rng.uniform(0, 2, count)),
+        in_units(rng.uniform(0, 2, count)),
         rng.integers(-1, count, (count, candidates)),
-        rng.uniform(0, 3, (count, candidates)),
+        in_units(rng.uniform(0, 3, (count, candidates))),
     )
     start = draw(st.none() | st.integers(0, count - 1))
-    return rng.uniform(-2, 2, (result, count)), costs, draw(st.integers(0, 3)), start
+    node = in_units(rng.uniform(-2, 2, (result, count)))
+    return node, costs, draw(st.integers(0, 3)), start
 
 
 @settings(deadline=None, max_examples=300)
@@ -90,7 +97,7 @@ def test_no_walk_is_cheaper(problem):
             find_walk(len(node), lambda a, b: node[a:b], costs, run, start)
         return
     frames, cost = find_walk(len(node), lambda a, b: node[a:b], costs, run, start)
-    assert cost == pytest.approx(best)
+    assert cost == best  # to the last unit
     assert tuple(frames.tolist()) in walks
 
 
@@ -100,8 +107,10 @@ def test_long_walks_stay_in_one_shot_and_keep_the_rules(length, count, run, seed
     rng = np.random.default_rng(seed)
     shots = np.array([[0, length], [length, 2 * length + 3]])
     total = int(shots[-1, 1])
-    costs = WalkCosts(shots, rng.random(total), rng.random(total), *no_jumps(total))
-    node = rng.uniform(-1, 1, (count, total))
+    costs = WalkCosts(
+        shots, in_units(rng.random(total)), in_units(rng.random(total)), *no_jumps(total)
+    )
+    node = in_units(rng.uniform(-1, 1, (count, total)))
     frames, cost = find_walk(count, lambda a, b: node[a:b], costs, run)
     assert len({bool(frame >= length) for frame in frames}) == 1
     steps = np.diff(frames)
@@ -112,7 +121,7 @@ def test_long_walks_stay_in_one_shot_and_keep_the_rules(length, count, run, seed
     paid = node[np.arange(count), frames].sum()
     held = np.flatnonzero(steps == 0)
     paid += costs.hold[frames[held]].sum() + costs.turn[frames[turned]].sum()
-    assert paid == pytest.approx(cost)
+    assert paid == cost
 
 
 def turns(frames: np.ndarray) -> np.ndarray:
@@ -128,11 +137,12 @@ def turns(frames: np.ndarray) -> np.ndarray:
 def test_stretches_do_not_change_the_walk():
     """A walk of 257 frames has sixteen stretches and one of a single frame."""
     rng = np.random.default_rng(3)
-    costs = WalkCosts(np.array([[0, 9]]), rng.random(9), rng.random(9), *no_jumps(9))
+    hold, turn = in_units(rng.random((2, 9)))
+    costs = WalkCosts(np.array([[0, 9]]), hold, turn, *no_jumps(9))
     for count in (1, 2, 3, 4, 5, 16, 17, 256, 257):
-        node = np.random.default_rng(count).random((count, 9))
+        node = in_units(np.random.default_rng(count).random((count, 9)))
         frames, cost = find_walk(count, lambda a, b, node=node: node[a:b], costs, 2)
-        assert cost == pytest.approx(_forward_only(node, costs, 2))
+        assert cost == _forward_only(node, costs, 2)
         assert len(frames) == count
 
 
@@ -184,3 +194,53 @@ def test_nothing_to_show_is_refused():
         find_walk(1, node, costs, 0, start=2)
     with pytest.raises(ShapeError, match="at most"):
         WalkCosts(np.array([[0, 2]]), np.ones(2), np.ones(2), np.zeros((2, 63)), np.zeros((2, 63)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.integers(0, 2**31))
+def test_costs_between_units_are_rounded(problem, seed):
+    node, costs, run, start = problem
+    rng = np.random.default_rng(seed)
+    node = node + rng.uniform(-0.5, 0.5, node.shape) * UNIT
+    run = shorten_run(run, costs.shots)
+    best, walks = cheapest_by_force(node, costs, run, start)
+    if walks:
+        _, cost = find_walk(len(node), lambda a, b: node[a:b], costs, run, start)
+        assert cost == pytest.approx(best, abs=0.51 * UNIT * len(node))
+
+
+def test_sums_of_hours_are_exact():
+    """Eleven minutes at 1000 a frame are more units than 32 bits hold; the walk is the same."""
+    rng, count = np.random.default_rng(8), 16_000
+    jumps = rng.integers(-1, 9, (9, 2)), in_units(rng.uniform(1, 3, (9, 2)))
+    hold, turn = in_units(rng.random((2, 9)))
+    costs = WalkCosts(np.array([[0, 5], [5, 9]]), hold, turn, *jumps)
+    table = in_units(rng.uniform(0, 2, (977, 9)))
+    node = lambda a, b: table[np.arange(a, b) % 977]  # noqa: E731
+    frames, cost = find_walk(count, node, costs, 2)
+    for more in (1000, -1000):
+        dear, paid = find_walk(count, lambda a, b, more=more: node(a, b) + more, costs, 2)
+        np.testing.assert_array_equal(dear, frames)
+        assert paid == cost + more * count
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.integers(0, 12), st.sampled_from([1e3, 1e6, 1e12]))
+def test_no_cost_is_too_large(seed, run, most):
+    rng = np.random.default_rng(seed)
+    shots, total, count = np.array([[0, 20], [20, 23], [23, 40]]), 40, 150
+    sources = rng.integers(-1, total, (total, 2))
+    here = np.arange(total)[:, None]
+    sources = np.where((sources < 20) & (here < 20) & (np.abs(sources - here) > 2), sources, -1)
+    large = lambda *shape: rng.choice([0.0, 1.0, most], shape)  # noqa: E731
+    costs = WalkCosts(shots, large(total), large(total), sources, large(total, 2))
+    node = large(count, total) * rng.choice([-1, 1], (count, total))
+    frames, cost = find_walk(count, lambda a, b: node[a:b], costs, run)
+    assert np.isfinite(cost)
+    assert 0 <= frames.min() <= frames.max() < total
+    assert len(set(np.searchsorted(shots[:, 1], frames, side="right"))) == 1
+    steps = np.diff(frames)
+    assert not ((steps[1:] == 0) & (steps[:-1] == 0)).any()
+    for place in np.flatnonzero(np.abs(steps) > 1):
+        landed = frames[place + 1]
+        assert set(sources[landed].tolist()) & {frames[place] - 1, frames[place] + 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from metatalk.compose.retiming.head_motion import (
     place_speed,
     watch_head,
 )
+from metatalk.compose.retiming.plan import FramePlan
 from metatalk.errors import ShapeError
 from metatalk.evaluate.retiming_plot import RetimingTrace, draw_retiming
 from metatalk.landmarks.config import LandmarksConfig
@@ -104,23 +106,20 @@ def test_a_real_actors_blinks(shared_clips: Path):
 def trace(frames: np.ndarray) -> RetimingTrace:
     count = len(frames)
     seconds = np.arange(count) / 25
+    plan = FramePlan(frames, np.arange(count), Fraction(1, 25))
     return RetimingTrace(
         seconds,
         frames,
-        np.ones(count, bool),
-        seconds % 2 > 1,
-        np.ones(count),
-        np.full(count, 2.0),
-        np.zeros(count),
-        np.array([[0, 30], [30, 200]]),
+        is_filmed=np.ones(count, bool),
+        speaking=seconds % 2 > 1,
+        speed=np.ones(count),
+        speed_before=np.full(count, 2.0),
+        blink=np.zeros(count),
+        shots=np.array([[0, 30], [30, 200]]),
+        jumps=plan.jumps(),
+        turns=plan.turns(),
+        repeats=plan.repeats(),
     )
-
-
-def test_the_sheet_knows_turns_repeats_and_jumps():
-    shown = trace(np.array([5, 6, 7, 7, 6, 5, 40, 39, 40]))
-    assert shown.turns().tolist() == [3, 7]
-    assert shown.repeats().tolist() == [3]
-    assert shown.jumps().tolist() == [6]
 
 
 def test_the_sheet_is_drawn():
@@ -134,3 +133,12 @@ def test_the_sheet_is_drawn():
     assert draw_retiming(trace(np.array([3])), "one frame").shape == picture.shape
     with pytest.raises(ShapeError, match="blink"):
         replace(plain, blink=np.zeros(3))
+    with pytest.raises(ShapeError, match="turns"):
+        replace(plain, turns=np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("name", ["jumps", "turns", "repeats"])
+def test_what_is_remarkable_about_a_walk_is_drawn(name: str):
+    plain = trace(np.arange(100))
+    marked = draw_retiming(replace(plain, **{name: np.array([40, 60])}), "a walk")
+    assert not np.array_equal(marked, draw_retiming(plain, "a walk"))

@@ -12,7 +12,6 @@ from face_toys import toy_model
 from metatalk.compose.retiming.by_pose import (
     Mouths,
     bridge_jumps,
-    find_jumps,
     find_looks,
     mouth_features,
     plan_by_pose,
@@ -20,6 +19,7 @@ from metatalk.compose.retiming.by_pose import (
 from metatalk.compose.retiming.by_speech import Source
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.head_motion import HeadMotion
+from metatalk.compose.retiming.jumps import find_jumps
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.errors import ShapeError
 
@@ -77,6 +77,26 @@ def test_jumps_come_from_the_likest_frames_that_are_far_in_time():
     assert sources[4].tolist() == [0, 1]
     assert sources[6].tolist() == [-1, -1]  # alone in its shot
     assert find_jumps(looks, np.array([[0, 7]]), 2, RetimingConfig(candidates=0))[0].shape == (7, 0)
+
+
+def test_a_jump_is_found_between_the_moments_that_are_compared():
+    """A second strand shows what the first did, 101 frames later: no multiple of four."""
+    rng = np.random.default_rng(4)
+    strand = np.cumsum(rng.normal(0, 0.3, (101, 6)), axis=0)
+    looks = np.concatenate([strand, strand])
+    config = RetimingConfig(candidates=3, jump=2)
+    sources, costs = find_jumps(looks, np.array([[0, 202]]), 13, config)
+    assert sources.shape[1] <= 3
+    there = np.arange(202) + np.where(np.arange(202) < 101, 101, -101)
+    alike = sources == there[:, None]
+    assert costs[alike] == pytest.approx(2)
+    found = np.flatnonzero(alike.any(1))
+    assert np.diff(found).max() <= 8  # about every fourth frame has it
+    given = sources >= 0
+    apart = looks[np.nonzero(given)[0]] - looks[sources[given]]
+    assert costs[given] == pytest.approx(2 + (apart**2).sum(1), rel=1e-4)
+    assert (np.abs(np.nonzero(given)[0] - sources[given]) > 13).all()
+    assert (np.where(given, costs, np.inf)[:, 1:] >= costs[:, :-1])[given[:, :-1]].all()
 
 
 def test_a_jump_is_spread_over_both_strands():

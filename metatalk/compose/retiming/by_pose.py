@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from metatalk.compose.retiming.by_speech import (
+    START,
     Source,
     frame_costs,
     half_steps,
@@ -18,12 +18,15 @@ from metatalk.compose.retiming.by_speech import (
     step_costs,
 )
 from metatalk.compose.retiming.config import RetimingConfig
+from metatalk.compose.retiming.jumps import find_jumps
 from metatalk.compose.retiming.plan import FramePlan
-from metatalk.compose.retiming.walk import NodeCosts, find_walk, no_jumps
+from metatalk.compose.retiming.variety import spread_starts
+from metatalk.compose.retiming.walk import NodeCosts, find_walk
 from metatalk.landmarks.shots import make_thumbnail
 from metatalk.media.picture import Picture
 from metatalk.morphable.model import MorphableModel
 from metatalk.shapes import check_shape
+from metatalk.timing import true_runs
 
 # What one just sees across a morph of a few frames
 _PLACE = 0.04  # face widths
@@ -31,7 +34,6 @@ _UPPER = 0.3  # units of brows, eyes and gaze, together
 _LIDS = 0.5  # share of a blink
 _SCENE = 8.0  # grey levels of a thumbnail, root mean square
 _SCENE_SIDE = 16  # pixels of a thumbnail
-_TREE_AXES = 16  # a search tree is no use in more dimensions
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,8 @@ def plan_by_pose(
     node = _mouth_costs(mouths, source.is_trusted, config.mouth, table, heard)
     run = max(round(config.run_s * source.rate), config.bridge)
     steps = step_costs(source, config, find_jumps(looks, source.shots, run, config))
-    frames, _ = find_walk(len(clock), node, steps, run, start)
+    review = spread_starts(true_runs(heard == START), len(source), config.variety)
+    frames, _ = find_walk(len(clock), node, steps, run, start, review)
     towards, share = bridge_jumps(frames, source.shots, config.bridge)
     return replace(clock, frames=frames, towards=towards, share=share)
 
@@ -174,49 +177,6 @@ def watch_scene(pictures: Iterable[Picture]) -> np.ndarray:
         for picture in pictures
     ]
     return np.stack(small)
-
-
-def find_jumps(
-    looks: np.ndarray, shots: np.ndarray, apart: int, config: RetimingConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find for every frame those of its shot that it may stand in for.
-
-    Args:
-        looks: (T, F).
-        shots: (K, 2) first frame and one past the last.
-        apart: frames that are as near as this in time are no jump but another speed.
-        config: how many, and what they cost.
-
-    Returns:
-        (T, J) int64 frames, -1 for none, and (T, J) what each jump costs.
-    """
-    count, wanted = len(looks), config.candidates
-    if wanted == 0:
-        return no_jumps(count)
-    sources, costs = np.full((count, wanted), -1, np.int64), np.zeros((count, wanted))
-    reduced, plain = _main_axes(looks, _TREE_AXES), looks.astype(np.float32)
-    for first, end in shots.tolist():
-        asked = min(wanted + 2 * apart + 1, end - first)
-        _, found = cKDTree(reduced[first:end]).query(reduced[first:end], k=range(1, asked + 1))
-        far = np.abs(found - np.arange(end - first)[:, None]) > apart
-        order = np.argsort(~far, axis=1, kind="stable")[:, :wanted]  # those far away, nearest first
-        chosen, is_far = (np.take_along_axis(values, order, axis=1) for values in (found, far))
-        for column, (source, kept) in enumerate(zip(chosen.T, is_far.T, strict=True)):
-            difference = plain[first:end] - plain[first + source]
-            apart_by = np.einsum("tf,tf->t", difference, difference)
-            sources[first:end, column] = np.where(kept, first + source, -1)
-            costs[first:end, column] = config.jump + config.picture * apart_by
-    return sources, costs
-
-
-def _main_axes(looks: np.ndarray, most: int) -> np.ndarray:
-    """(T, at most `most`) the features turned so that these columns hold most of what differs."""
-    centred = looks - looks.mean(0)
-    if centred.shape[1] <= most:
-        return centred
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    turned: np.ndarray = centred @ axes[:, -most:]
-    return turned
 
 
 def bridge_jumps(

@@ -10,6 +10,7 @@ import numpy as np
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.head_motion import HeadMotion
 from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.retiming.variety import spread_starts
 from metatalk.compose.retiming.walk import WalkCosts, find_walk, no_jumps
 from metatalk.shapes import check_shape
 from metatalk.timing import true_runs
@@ -71,11 +72,13 @@ def plan_by_speech(
     check_shape("speaking", speaking, "N", N=len(clock))
     if _is_stills(source):
         return replace(clock, frames=np.full(len(clock), start or 0), towards=None, share=None)
-    table = frame_costs(source, config, avoid)
+    table = frame_costs(source, config, avoid).astype(np.float32)
     heard = hear_parts(speaking, clock.seconds(), config)
     steps = step_costs(source, config, no_jumps(len(source)))
     run = round(config.run_s * source.rate)
-    frames, _ = find_walk(len(clock), lambda first, end: table[heard[first:end]], steps, run, start)
+    node = lambda first, end: table[heard[first:end]]  # noqa: E731
+    review = spread_starts(true_runs(heard == START), len(source), config.variety)
+    frames, _ = find_walk(len(clock), node, steps, run, start, review)
     towards, share = half_steps(frames)
     return replace(clock, frames=frames, towards=towards, share=share)
 

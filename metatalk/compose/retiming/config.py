@@ -24,6 +24,7 @@ class RetimingConfig:
     start: float = 2.0  # bonus of head speed where an utterance begins
     start_s: float = 0.4  # how long an utterance begins
     pause_s: float = 0.5  # shorter pauses belong to the speech around them
+    variety: float = 3.0  # a frame at a start that opens another of the utterances beside it, too
     repeat: float = 2.0  # head speed where a frame is shown for twice its time
     turn: float = 2.0  # head speed where the footage begins to run the other way
     turn_each: float = 2.0  # every turn besides: none comes without a reason
