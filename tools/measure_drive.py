@@ -34,7 +34,7 @@ from metatalk.compose.retiming.head_motion import shown_motion, watch_head
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.revoice import Revoiced, revoice
 from metatalk.config import Config, load_config
-from metatalk.errors import MetatalkError
+from metatalk.errors import FittingError, MetatalkError
 from metatalk.evaluate.chin import ChinErrors, chin_offsets, jaw_profiles, usual_profiles
 from metatalk.evaluate.flicker import FlickerMeter
 from metatalk.evaluate.seams import SeamMeter
@@ -53,7 +53,6 @@ from metatalk.stages.drive import MOST_WORKERS, WAITING
 from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_preparation import Drive, prepare_drive
 from metatalk.stages.footage import read_footage
-from metatalk.stages.retiming import hear_speaking
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.footage import find_footage
 
@@ -220,6 +219,10 @@ class Reference:
         shots = footage.landmarks.shots
         transforms = scene.transforms(footage.track, layout, steady, shots)
         seen = np.flatnonzero(footage.track.is_trusted.numpy())
+        if not len(seen):
+            raise FittingError(
+                f"{footage.clip}: no frame's fit is to be trusted", "footage that shows a face"
+            )
         rows = seen[np.unique(np.linspace(0, len(seen) - 1, REAL_CHINS).round().astype(int))]
         profiles = []
         pictures = read_pictures_in_order(footage.clip, rows.tolist(), footage.index)
@@ -328,7 +331,7 @@ def measure_head(drive: Drive, config: Config) -> Cells:
     rate, seconds = float(footage.index.rate), plan.seconds()
     motion = watch_head(footage.track, footage.camera, footage.landmarks, rate)
     speed = shown_motion(motion, plan, rate).speed
-    speaking = hear_speaking(drive.sound, seconds, config)
+    speaking = drive.hearing.speaking(seconds)
     parts = hear_parts(speaking, seconds, config.drive.retiming)
     cells = {}
     for part, name in ((PAUSE, "in pauses"), (START, "where utterances begin")):

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from metatalk.compose.ahead import map_in_order
 from metatalk.compose.blend import Patch, Window, compose_window, find_window, mix_patches
 from metatalk.compose.config import DriveConfig
+from metatalk.compose.fallback.beside import draw_beside
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.jaw import Followed, follow_jaw
 from metatalk.compose.seam.colour_match import match_colours
 from metatalk.compose.seam.grain import FrameGrain, Grain
@@ -110,6 +112,7 @@ class Studio:
     config: DriveConfig
     library: Library | None = None  # what `Performance.sources` counts
     grain: Grain | None = None  # of the footage; None: it has none, or none is to be laid
+    standing: Foreground | None = None  # before the footage's face; None: nothing that is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,7 @@ class Shots:
     track: TrackCoefficients  # (B) the face to be shown
     rows: np.ndarray  # (B,) rows of the performance
     numbers: np.ndarray  # (B,) of the result's frames
+    frames: np.ndarray  # (B,) of the footage's
     strength: np.ndarray  # (B,) float32
 
 
@@ -241,6 +245,7 @@ def _gather(
         filmed.with_expression(performance.expression[torch.from_numpy(rows[places])]),
         rows[places],
         performance.first + rows[places],
+        performance.frames[rows[places]],
         performance.strength[rows[places]],
     )
 
@@ -311,6 +316,10 @@ def _compose(
         patch = mix_patches(_lay(number, shots, plain, studio), patch, shown.share)
     if patch is None:
         return Revoiced(picture, ())
+    if studio.standing is not None:
+        at = int(shots.frames[number]), shots.transforms[number], shown.carried
+        film = shots.footage[number], shots.windows[number]
+        patch = draw_beside(patch, studio.standing, *at, *film)
     laid = replace(patch, alpha=patch.alpha * shots.strength[number])
     return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
 
@@ -369,27 +378,3 @@ def _crop(picture: np.ndarray, window: Window, transform: np.ndarray, size: int)
     shifted = transform.copy()
     shifted[:, 2] += transform[:, :2] @ (window.left, window.top)
     return warp_to_crop(picture, shifted, size)
-
-
-def presence(has_face: np.ndarray, shots: np.ndarray, fade_frames: int) -> np.ndarray:
-    """Fade the new face out before the track is lost and in after it is found again.
-
-    Args:
-        has_face: (T,) bool.
-        shots: (K, 2) first frame and one past the last of each shot; a cut needs no fade.
-        fade_frames: length of the fade.
-
-    Returns:
-        (T,) float32: 0 where there is no face, rising to 1 within the fade.
-    """
-    check_shape("has_face", has_face, "T")
-    strength = has_face.astype(np.float32)
-    for first, end in shots:
-        lost = first + np.flatnonzero(~has_face[first:end])
-        if len(lost):
-            frames = np.arange(first, end)
-            after = np.searchsorted(lost, frames).clip(0, len(lost) - 1)
-            gaps = np.stack([frames - lost[(after - 1).clip(0)], lost[after] - frames])
-            nearest = np.abs(gaps).min(0)
-            strength[first:end] *= np.clip(nearest / (fade_frames + 1), 0, 1)
-    return strength

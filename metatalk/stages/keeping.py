@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.fallback.occlusion import Hidden
 from metatalk.compose.fallback.stretches import (
     Fallback,
@@ -16,7 +17,7 @@ from metatalk.compose.fallback.stretches import (
 from metatalk.config import Config
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.stages.footage import Footage
-from metatalk.stages.occlusion import find_hidden, open_hidden
+from metatalk.stages.occlusion import find_hidden, find_standing, open_hidden
 from metatalk.stages.stage import ProgressFactory
 from metatalk.workspace.actor import ActorFolder
 
@@ -48,6 +49,12 @@ def keep_filmed(
     hidden = None
     if config.drive.fallback.enabled:
         hidden = open_hidden(folder, footage, config, rerun, progress_factory)
+        if known_standing(folder, footage, config) is not None:
+            LOG.warning(
+                "something stands before the face in %s: it stays as filmed, and the new mouth "
+                "is drawn beside it",
+                footage.clip.name,
+            )
     found = _find(folder, footage, config, hidden)
     return found, fallback_strength(found, footage.landmarks.shots, config.drive.fade_frames)
 
@@ -86,4 +93,23 @@ def _find(
         _, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
         trained = measure_poses(own)
     rate, shots = float(footage.index.rate), footage.landmarks.shots
-    return find_fallbacks(footage.track, shots, rate, config.drive.fallback, hidden, trained)
+    standing = known_standing(folder, footage, config)
+    return find_fallbacks(
+        footage.track, shots, rate, config.drive.fallback, hidden, trained, standing
+    )
+
+
+def known_standing(folder: ActorFolder, footage: Footage, config: Config) -> Foreground | None:
+    """What stands before the face all the while, as far as that was measured before.
+
+    Args:
+        folder: the actor.
+        footage: the clip that is shown.
+        config: `drive.fallback`.
+
+    Returns:
+        The masks; None where nothing stands, it is not known, or it is not to be looked for.
+    """
+    if not (config.drive.fallback.enabled and config.drive.fallback.standing):
+        return None
+    return find_standing(folder, footage) or None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from metatalk.compose.fallback.face_watch import FaceWatch
+from metatalk.compose.fallback.foreground_masks import Foreground, foreground_from_arrays
+from metatalk.compose.fallback.foreground_watch import FINE_SIDE, ForegroundWatch
 from metatalk.compose.fallback.occlusion import (
     BATCH,
     MOST_FRAMES,
@@ -42,13 +45,14 @@ from metatalk.stages.stage import (
     Stage,
     silent_progress,
 )
-from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.clip_places import clip_places
+from metatalk.workspace.actor import ActorFolder, can_be_written
+from metatalk.workspace.clip_places import ClipPlaces, clip_places
 from metatalk.workspace.manifest import Metrics
 
-FILE = "hidden.npz"
+FILE, STANDING = "hidden.npz", "standing.npz"
 REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
 INSIDE, UNDER_HAND = 1, 2  # bits of what is noted of a cell
+Found = TypeVar("Found")
 
 
 def compute(
@@ -66,20 +70,25 @@ def compute(
     """
     person, track, camera = load_coefficients(inputs["fit"] / "coefficients.npz")
     shots = load_landmarks(inputs["landmarks"] / "landmarks.npz").shots
-    grid = build_grid(open_face_model(config.face_model, landmarks), person)
+    model = open_face_model(config.face_model, landmarks)
+    grid = build_grid(model, person)
+    standing = ForegroundWatch(build_grid(model, person, FINE_SIDE), track, camera, shots)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         shape = (len(track), len(grid))
         colours = make_array(Path(scratch) / "colours.npy", (*shape, 3))
         notes = make_array(Path(scratch) / "notes.npy", shape)
         shares, edges = np.zeros(len(track), np.float32), np.zeros((len(track), 8), np.float32)
-        seen = _watch(
-            inputs["clip"], grid, track, camera, shots, (colours, notes, shares, edges), progress
-        )
+        written = colours, notes, shares, edges
+        seen = _watch(inputs["clip"], grid, track, camera, shots, written, standing, progress)
+        found = standing.finish()
+        _set_apart(grid, track, camera, found, notes)
         hidden = _compare(grid, track, seen, colours, notes, shares, edges)
     np.savez(out / FILE, **vars(hidden))
+    np.savez_compressed(out / STANDING, **found.to_arrays())
     return {
         "hand_frames": int((hidden.hand_share > 0).sum()),
         "most_covered": float(hidden.strange_blob.max(initial=0.0)),
+        "standing_shots": sum(mask.size > 0 for mask in found.masks),
     }
 
 
@@ -90,6 +99,7 @@ def _watch(
     camera: Camera,
     shots: np.ndarray,
     written: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    standing: ForegroundWatch,
     progress: Progress,
 ) -> np.ndarray:
     """Fill the arrays of T frames; (T,) bool: those that were looked at."""
@@ -104,6 +114,7 @@ def _watch(
                 break
             if frame in starts:
                 watch.reset()
+            standing.look(picture, frame)
             if has_face[frame]:
                 one = track.take(np.array([frame]))
                 places = place_cells(grid, one, camera)[0], place_painted(grid, one, camera)[0]
@@ -128,7 +139,7 @@ def _compare(
     frames = trusted if len(trusted) else np.flatnonzero(seen)
     if not len(frames):
         nothing = np.zeros(len(track), np.float32)
-        return Hidden(*[nothing] * 5, edges, seen, nothing, nothing)
+        return Hidden(nothing, nothing, nothing, nothing, nothing, edges, seen, nothing, nothing)
     some = frames[np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).astype(int))]
     inside = notes[some] & INSIDE > 0
     usual = learn_usual(colours[some], facing(grid, track.take(some)), inside, grid)
@@ -144,6 +155,20 @@ def _compare(
         found.level,
         found.clipped,
     )
+
+
+def _set_apart(
+    grid: SurfaceGrid,
+    track: TrackCoefficients,
+    camera: Camera,
+    standing: Foreground,
+    notes: np.ndarray,
+) -> None:
+    """Note cells behind what stands before the face all the while as not seen."""
+    for frame in np.flatnonzero(track.has_face.numpy()).tolist():
+        if standing.stands_in(frame):
+            places = place_cells(grid, track.take(np.array([frame])), camera)[0]
+            notes[frame, standing.covers(frame, places)] &= UNDER_HAND
 
 
 def _batches(
@@ -197,10 +222,18 @@ def open_hidden(
     sources = {name: apart.require(name) for name in ("landmarks", "fit")}
     sources["clip"] = footage.clip
     sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
-    again = frozenset({OCCLUSION.name}) if rerun & REMADE_WITH else frozenset()
     places = clip_places(folder, footage.clip)
+    remade = rerun & REMADE_WITH or _is_older(places)
+    again = frozenset({OCCLUSION.name}) if remade else frozenset()
     root = bring_up_to_date([OCCLUSION], places, sources, config, again, progress_factory)
     return load_hidden(ActorFolder(root).path(OCCLUSION.name) / FILE)
+
+
+def _is_older(places: ClipPlaces) -> bool:
+    """Whether a clip was measured by an older version: another look costs nothing but time."""
+    root = places.own if can_be_written(places.own) else places.aside
+    made = ActorFolder(root).manifest(OCCLUSION.name)
+    return made is not None and made.cause.revision < OCCLUSION.revision
 
 
 def find_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
@@ -213,11 +246,24 @@ def find_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
     Returns:
         What was measured; None where nothing was, or what was cannot be read.
     """
+    return _find(folder, footage, FILE, load_hidden)
+
+
+def find_standing(folder: ActorFolder, footage: Footage) -> Foreground | None:
+    """The same for what stands before the face all the while."""
+    return _find(folder, footage, STANDING, load_standing)
+
+
+def _find(
+    folder: ActorFolder, footage: Footage, name: str, load: Callable[[Path], Found]
+) -> Found | None:
+    if not footage.clip.is_file():
+        return None
     places = clip_places(folder, footage.clip)
     for root in (places.aside, places.own):
         try:
             if _is_of(ActorFolder(footage.root), ActorFolder(root)):
-                return load_hidden(ActorFolder(root).path(OCCLUSION.name) / FILE)
+                return load(ActorFolder(root).path(OCCLUSION.name) / name)
         except (OSError, StaleArtefactError):  # damaged, or not ours to read
             continue
     return None
@@ -230,6 +276,21 @@ def _is_of(fitted: ActorFolder, measured: ActorFolder) -> bool:
         return False
     wanted = {name: fitted.manifest(name) for name in ("landmarks", "fit")}
     return all(now and made.cause.inputs.get(name) == now.outputs for name, now in wanted.items())
+
+
+def load_standing(path: Path) -> Foreground:
+    """Read what stands before the face, as the stage wrote it.
+
+    Raises:
+        StaleArtefactError: the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return foreground_from_arrays({name: stored[name] for name in stored.files})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ShapeError) as error:
+        raise StaleArtefactError(
+            f"{path} cannot be read: {error}", f"make it anew: --rerun {OCCLUSION.name}"
+        ) from error
 
 
 def load_hidden(path: Path) -> Hidden:

@@ -29,7 +29,6 @@ from metatalk.compose.retiming.by_speech import (
 )
 from metatalk.compose.retiming.head_motion import HeadMotion, shown_motion, watch_head
 from metatalk.compose.retiming.plan import FramePlan, plan_clock, plan_frames
-from metatalk.config import Config
 from metatalk.evaluate.retiming_plot import RetimingTrace, draw_retiming
 from metatalk.media.audio import read_sound
 from metatalk.media.stills import write_png
@@ -136,11 +135,6 @@ def choose_plan(
     upper = filmed[:, ~model.lower_units.numpy()]
     looks = find_looks(source.motion.places, source.motion.blink, upper, scene)
     return plan_by_pose(clock, speaking, source, mouths, looks, config.retiming, cost)
-
-
-def hear_speaking(sound: Path | None, seconds: np.ndarray, config: Config) -> np.ndarray:
-    """(N,) bool: whether somebody speaks at these times; see `Hearing`."""
-    return Hearing(sound, config.a2e.activity).speaking(seconds)
 
 
 def plot_plan(

@@ -20,6 +20,7 @@ from metatalk.render.scene import Scene
 from metatalk.stages.artefacts import load_crop_plan, load_weights
 from metatalk.stages.device import choose_device
 from metatalk.stages.footage import Footage
+from metatalk.stages.keeping import known_standing
 from metatalk.stages.library import Material, open_dated_crops, open_material
 from metatalk.workspace.actor import ActorFolder
 
@@ -60,7 +61,9 @@ def open_studio(
     grain = None
     if config.drive.seam.grain > 0:
         grain = _footage_grain(footage, transforms, crops.size)
-    return OpenStudio(Studio(scene, ready, config.drive, library, grain), transforms, library)
+    standing = known_standing(folder, footage, config)
+    studio = Studio(scene, ready, config.drive, library, grain, standing)
+    return OpenStudio(studio, transforms, library)
 
 
 def _footage_grain(footage: Footage, transforms: np.ndarray, size: int) -> Grain | None:

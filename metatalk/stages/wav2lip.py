@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from metatalk.compose.ahead import WriteBehind, read_ahead
+from metatalk.compose.fallback.presence import presence
 from metatalk.compose.retiming.plan import FramePlan, plan_frames
-from metatalk.compose.revoice import presence
 from metatalk.config import Config
 from metatalk.errors import ConfigError, MissingAssetError
 from metatalk.landmarks.track import LandmarkTrack, track_landmarks

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.fallback.config import FallbackConfig
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.fallback.occlusion import Hidden
 from metatalk.compose.fallback.stretches import (
     Fallback,
@@ -49,6 +50,7 @@ def nothing_hidden() -> Hidden:
     return Hidden(
         zeros, np.full(FRAMES, np.nan, np.float32), zeros, zeros,
         np.full(FRAMES, 0.7, np.float32), np.ones((FRAMES, 8), np.float32), np.ones(FRAMES, bool),
+        zeros, zeros,
     )  # fmt: skip
 
 
@@ -98,13 +100,59 @@ def test_one_frame_alone_is_a_mistake_of_the_measure() -> None:
     assert len(found(replace(nothing_hidden(), hand_share=raised(10, 11, 0.01)))) == 1
 
 
-def test_a_covering_counts_until_it_falls_below_half_its_limit() -> None:
-    blob = raised(10, 20, 0.6 * CONFIG.covered_share)
+def test_a_covering_counts_until_it_falls_below_a_third_of_its_limit() -> None:
+    blob = raised(10, 20, 0.4 * CONFIG.covered_share)  # too short to count for itself
     assert found(replace(nothing_hidden(), strange_blob=blob)) == []
     blob[12] = 1.2 * CONFIG.covered_share
     (covered,) = found(replace(nothing_hidden(), strange_blob=blob))
     assert (covered.first, covered.end) == (8, 22)
     assert covered.words == "something covers 6 % of the lower face"
+
+
+def test_what_is_left_of_a_covering_near_by_belongs_to_it() -> None:
+    """A caption whose few letters are seen better in one frame than in the next."""
+    blob = raised(5, 8, 0.06) + raised(9, 20, 0.02) + raised(24, 26, 0.03)
+    blob[8] = 0.0  # and in one not at all
+    (caption,) = found(replace(nothing_hidden(), strange_blob=blob))
+    assert (caption.first, caption.end) == (3, 28)
+    # A lone frame near by may be a mistake, and what is far away never was a covering.
+    blob = raised(10, 13, 0.06) + raised(16, 17, 0.03) + raised(28, 33, 0.03)
+    (covered,) = found(replace(nothing_hidden(), strange_blob=blob))
+    assert (covered.first, covered.end) == (8, 15)
+
+
+def test_what_covers_little_counts_if_it_lasts() -> None:
+    """A caption's letters, or its shadowless white on light skin, never cover a twentieth."""
+    letters = raised(8, 32, 0.02)
+    letters[28] = 0.03
+    (caption,) = found(replace(nothing_hidden(), strange_blob=letters))
+    assert (caption.first, caption.end) == (6, 34)
+    assert caption.words == "something covers 3 % of the lower face"
+    assert found(replace(nothing_hidden(), strange_blob=raised(8, 16, 0.02))) == []
+    assert found(replace(nothing_hidden(), strange_blob=raised(0, FRAMES, 0.012))) == []
+    noise = raised(8, 32, 0.04)
+    noise[::2] = 0.0
+    noise[1::4] = 0.0  # every fourth frame
+    assert found(replace(nothing_hidden(), strange_blob=noise)) == []
+
+
+def test_a_fade_is_left_alone_from_its_first_frames_on_and_told_by_its_darkest() -> None:
+    level = raised(20, 30, 0.0)
+    level[20:30] = -np.linspace(0.08, 0.9, 10)
+    (fade,) = found(replace(nothing_hidden(), level=level))
+    assert (fade.kind, fade.first, fade.end) == ("exposure", 19, 32)
+    assert fade.words == "41 % as light as in the seconds around"
+    assert found(replace(nothing_hidden(), level=0.25 * level)) == []
+    bright = replace(nothing_hidden(), level=-level)
+    assert found(bright)[0].words == "246 % as light as in the seconds around"
+
+
+def test_a_flash_of_a_single_frame_is_left_alone() -> None:
+    flash = replace(nothing_hidden(), level=raised(20, 21, 0.2), clipped=raised(20, 21, 0.9))
+    (one,) = found(flash)
+    assert (one.kind, one.first, one.end) == ("exposure", 18, 23)
+    assert one.words == "overexposed: 90 % of the skin more than usual"
+    assert found(replace(flash, clipped=raised(20, 21, 0.1))) == []
 
 
 def test_coverings_with_little_between_them_are_one_but_never_across_a_cut() -> None:
@@ -176,6 +224,7 @@ def test_a_lost_face_is_left_alone_even_when_nothing_else_is_looked_for() -> Non
     [
         ("hands", {"hand_share": raised(10, 16, 0.02)}),
         ("covered", {"strange_blob": raised(10, 16, 0.2)}),
+        ("exposure", {"level": raised(10, 16, 0.5)}),
         ("turned", {"seen_share": 0.7 - raised(10, 16, 0.6)}),
         ("blur", {"edges": np.ones((FRAMES, 8), np.float32) - raised(10, 13, 0.8)[:, None]}),
     ],
@@ -213,7 +262,7 @@ def test_strength_is_the_distance_to_the_nearest_kept_frame_of_the_shot(
 @pytest.mark.parametrize(
     ("key", "value"),
     [("hand_share", 0.0), ("covered_share", 1.0), ("seen_share", -1.0), ("sharpness", 2.0),
-     ("turn_margin_deg", 91.0), ("guard_s", -0.1), ("merge_s", 6.0)],
+     ("brightness", 1.0), ("turn_margin_deg", 91.0), ("guard_s", -0.1), ("merge_s", 6.0)],
 )  # fmt: skip
 def test_settings_that_mean_nothing_are_refused(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"drive.fallback.{key}"):
@@ -230,3 +279,26 @@ def test_a_result_fades_as_long_as_its_footage_does(strength: list[float], fade:
     assert (after[before == 0] == 0).all()
     steps, same = np.abs(np.diff(after)), shot[1:] == shot[:-1]
     assert (steps[same] <= 1 / (fade + 1) + 1e-4).all()
+
+
+def behind(share: np.ndarray) -> Foreground:
+    """Something stands before so much of the lips."""
+    shot, box = np.array([[0, FRAMES]]), np.array([[0, 0, 9, 9]], np.int32)
+    return Foreground(shot, box, (np.full((3, 3), 255, np.uint8),), share)
+
+
+def test_lips_behind_what_stands_before_them_are_left_alone_and_others_are_not() -> None:
+    share = raised(15, 25, 0.8)
+    share[:15] = 0.3
+
+    def kept(config: FallbackConfig) -> list[Fallback]:
+        return find_fallbacks(track(), ONE_SHOT, RATE, config, standing=behind(share))
+
+    only = kept(CONFIG)
+    assert [one.kind for one in only] == ["covered"]
+    guard = round(CONFIG.guard_s * RATE)
+    assert (only[0].first, only[0].end) == (15 - guard, 25 + guard)
+    assert "80 % of the lips" in only[0].words
+    assert kept(replace(CONFIG, mouth_share=0.9)) == []
+    assert kept(replace(CONFIG, standing=False)) == []
+    assert kept(replace(CONFIG, enabled=False)) == []

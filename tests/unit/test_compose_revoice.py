@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from metatalk.compose.ahead import one_thread_each
 from metatalk.compose.blend import Patch
 from metatalk.compose.config import DriveConfig
+from metatalk.compose.fallback.presence import presence
 from metatalk.compose.jaw_config import JawConfig
-from metatalk.compose.revoice import Performance, Revoiced, Studio, presence, revoice
+from metatalk.compose.revoice import Performance, Revoiced, Studio, revoice
 from metatalk.compose.seam.grain import TILE_PX, Grain
 from metatalk.errors import ShapeError
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients

@@ -80,6 +80,40 @@ def test_a_covering_is_in_the_artefact(actor: tuple[ActorFolder, Footage]) -> No
     assert (hidden.hand_share == 0).all()
 
 
+def test_a_flash_is_in_the_artefact(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lit(Frame):
+        def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+            light = 150 if self.index in COVERED else 0
+            unlit = Frame.rgb(replace(self, index=0), box).astype(int)
+            return np.clip(unlit + light, 0, 255).astype(np.uint8)
+
+    frames = [Lit(index) for index in range(FRAMES)]
+    monkeypatch.setattr(occlusion, "read_pictures", lambda _: iter(frames))
+    hidden = open_hidden(*actor, Config())
+    flash = np.isin(np.arange(FRAMES), COVERED)
+    assert hidden.level[flash].min() > 0.4
+    assert hidden.clipped[flash].min() > 0.2
+    assert np.abs(hidden.level[~flash]).max() < 0.05
+    assert hidden.clipped[~flash].max() == 0
+
+
+def test_what_an_older_version_measured_is_measured_again(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    monkeypatch.setattr(
+        occlusion, "read_pictures", lambda _: looks.append(1) or map(Frame, range(FRAMES))
+    )
+    with monkeypatch.context() as older:
+        older.setattr(occlusion, "OCCLUSION", replace(OCCLUSION, revision=0))
+        open_hidden(*actor, Config())
+    for _ in range(2):
+        open_hidden(*actor, Config())
+    assert len(looks) == 2
+
+
 def test_it_is_made_once_and_again_when_asked(
     actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,6 @@ from metatalk.a2e.activity_config import ActivityConfig
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.plan import FramePlan, plan_clock, plan_frames
-from metatalk.config import Config
 from metatalk.errors import ConfigError
 from metatalk.media.colour import ColourTags
 from metatalk.media.picture import Picture
@@ -32,7 +31,6 @@ from metatalk.stages.retiming import (
     Hearing,
     begin_plan,
     choose_plan,
-    hear_speaking,
     plot_plan,
 )
 from metatalk.timing import FrameIndex
@@ -201,9 +199,6 @@ def test_speech_is_heard_where_it_is_and_not_after_the_end(words: Path) -> None:
     assert heard[16:34].mean() > 0.7
     assert not heard[:9].any()
     assert not heard[42:].any()
-    config = Config()
-    config = replace(config, a2e=replace(config.a2e, activity=LEVEL))
-    np.testing.assert_array_equal(hear_speaking(words, SECONDS, config), heard)
 
 
 def test_a_recording_is_listened_to_once_and_only_when_asked(

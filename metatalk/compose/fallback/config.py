@@ -16,16 +16,21 @@ class FallbackConfig:
     hand_share: float = 0.005  # ... from this share of it on
     covered: bool = True  # anything else before the lower face
     covered_share: float = 0.05  # ... from this share of it on, in one place
+    standing: bool = True  # what stands before the face all the while stays as it was filmed ...
+    mouth_share: float = 0.5  # ... and all of the mouth does where it hides this share of the lips
     turned: bool = True  # a head turned or tilted further than the actor was seen in training
     turn_margin_deg: float = 15.0  # ... by more than this
     seen_share: float = 0.6  # least of the lower face that is turned to the camera, to the usual
     blur: bool = True  # a moving or unfocused face
     sharpness: float = 0.6  # ... less sharp than this, to the usual of the clip
-    guard_s: float = 0.08  # around hands and coverings: they are seen a little late
+    exposure: bool = True  # a flash, a fade to black or from it
+    brightness: float = 0.75  # ... less light than this, to the seconds around, or as much more
+    guard_s: float = 0.08  # around hands, coverings and flashes: they are seen a little late
     merge_s: float = 0.4  # two of these with less between them are one
 
     def __post_init__(self) -> None:
-        for name in ("hand_share", "covered_share", "seen_share", "sharpness"):
+        shares = ("hand_share", "covered_share", "mouth_share", "seen_share")
+        for name in (*shares, "sharpness", "brightness"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(
                     f"drive.fallback.{name} is {getattr(self, name)}",

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from metatalk.compose.fallback.exposure import (
+    colour_logarithms,
+    measure_exposure,
+    weighted_median,
+)
 from metatalk.compose.fallback.surface_grid import FACING, SurfaceGrid
 from metatalk.shapes import check_shape
 
@@ -22,7 +27,6 @@ LEAST_SPREAD = 0.07  # of a logarithm: what noise and a coarse model of the ligh
 TAIL = 0.9  # this share of what was seen is usual ...
 TAIL_SPREADS = 1.645  # ... and lies within so many spreads
 MOST_TAIL = 2.0  # ... but so many times the middle's at most: a covering makes a tail, too
-DARK = 0.06  # added to a colour before its logarithm: noise in the shadows is no difference
 ROBUST = 0.2  # of a logarithm: cells further off say nothing of the light
 LIGHT_TURNS = 4  # until the robust weights have settled
 LIGHT_PRIOR = 1e-3  # share of the face's weight that holds the light's direction where unseen
@@ -52,10 +56,12 @@ class Strangeness:
     blob: np.ndarray  # (T,) float32 of its area, the largest strange place
     seen: np.ndarray  # (T,) float32: the lower face's area as the camera sees it, to the whole
     hand_away: np.ndarray  # (T,) float32 spreads from the usual under a hand; nan: no cell is
+    level: np.ndarray  # (T,) float32 natural logarithm: how light the face is, to the usual
+    clipped: np.ndarray  # (T,) float32 of the face's area
 
     def __post_init__(self) -> None:
         frames = check_shape("share", self.share, "T")
-        for name in ("blob", "seen", "hand_away"):
+        for name in ("blob", "seen", "hand_away", "level", "clipped"):
             check_shape(name, getattr(self, name), "T", **frames)
 
 
@@ -70,12 +76,14 @@ class Hidden:
     seen_share: np.ndarray  # (T,) float32
     edges: np.ndarray  # (T, 8) float32, see `face_watch.measure_edges`
     looked: np.ndarray  # (T,) bool: frames with a face to look at
+    level: np.ndarray  # (T,) float32, see `Strangeness`
+    clipped: np.ndarray  # (T,) float32
 
     def __post_init__(self) -> None:
         frames = check_shape("edges", self.edges, "T N", N=8)
-        for name in ("hand_share", "hand_away", "strange_share", "strange_blob", "seen_share"):
+        rows = ("hand_share", "hand_away", "strange_share", "strange_blob", "seen_share")
+        for name in (*rows, "looked", "level", "clipped"):
             check_shape(name, getattr(self, name), "T", T=frames["T"])
-        check_shape("looked", self.looked, "T", T=frames["T"])
 
     def __len__(self) -> int:
         return len(self.looked)
@@ -96,7 +104,7 @@ def learn_usual(
         The usual colours.
     """
     check_shape("colours", colours, "N K 3", K=len(grid))
-    logs, weights = _logarithms(colours), _weights(normals, inside, grid)
+    logs, weights = colour_logarithms(colours), _weights(normals, inside, grid)
     bare = logs
     for _ in range(2):
         usual = _median(bare, weights)
@@ -127,25 +135,26 @@ def measure_strangeness(batches: Iterable[Batch], grid: SurfaceGrid, usual: Usua
         The strangeness; 0 where nothing of the lower face is seen.
     """
     found, hands = [np.zeros((0, 3), np.float32)], [np.zeros(0, np.float32)]
+    exposed = [np.zeros((0, 2), np.float32)]
     for colours, normals, inside, under_hand in batches:
         weights = _weights(normals, inside, grid) * usual.known
         away = strange_cells(colours, normals, weights, grid, usual)
         found.append(_judge(away, weights, grid))
+        exposed.append(measure_exposure(colours, weights, usual.colour))
         mass = under_hand * (weights > 0)
         cells = away.reshape(len(away), -1)[:, grid.places]
         total = mass.sum(1)
         hands.append(np.where(total > 0, (cells * mass).sum(1) / np.maximum(total, 1), np.nan))
-    whole = np.concatenate(found)
-    return Strangeness(
-        whole[:, 0], whole[:, 1], whole[:, 2], np.concatenate(hands).astype(np.float32)
-    )
+    share, blob, seen = np.concatenate(found).T
+    level, clipped = np.concatenate(exposed).T
+    return Strangeness(share, blob, seen, np.concatenate(hands).astype(np.float32), level, clipped)
 
 
 def strange_cells(
     colours: np.ndarray, normals: np.ndarray, weights: np.ndarray, grid: SurfaceGrid, usual: Usual
 ) -> np.ndarray:
     """(B, SIDE, SIDE) float32: how many spreads each square is from the usual, noise averaged."""
-    logs = _logarithms(colours)
+    logs = colour_logarithms(colours)
     difference = logs - usual.colour
     bare = difference - _light(difference, normals, weights)
     away = (np.abs(bare) / usual.spread).max(-1)
@@ -176,10 +185,6 @@ def _judge(away: np.ndarray, weights: np.ndarray, grid: SurfaceGrid) -> np.ndarr
     return out
 
 
-def _logarithms(colours: np.ndarray) -> np.ndarray:
-    return np.log(colours.astype(np.float32) / 255.0 + DARK)
-
-
 def _weights(normals: np.ndarray, inside: np.ndarray, grid: SurfaceGrid) -> np.ndarray:
     """(B, K) float32: area seen, 0 for cells turned away or outside the picture."""
     cosine = -normals[..., 2]
@@ -194,7 +199,7 @@ def _light(difference: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> 
     """
     design = np.concatenate([np.ones_like(normals[..., :1]), normals], -1)  # (B, K, 4)
     mass = weights.sum(1, keepdims=True).clip(1e-6)
-    level = np.stack([_weighted_median(difference[..., c], weights) for c in range(3)], -1)
+    level = np.stack([weighted_median(difference[..., c], weights) for c in range(3)], -1)
     fitted = np.repeat(level[:, None], difference.shape[1], 1)
     ridge = LIGHT_PRIOR * np.diag([0.0, 1.0, 1.0, 1.0]).astype(np.float32)
     ridge[0, 0] = 1e-6
@@ -206,15 +211,6 @@ def _light(difference: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> 
         right = np.swapaxes(carried, 1, 2) @ (difference - level[:, None])
         fitted = design @ np.linalg.solve(normal, right) + level[:, None]
     return fitted.astype(np.float32)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(B,) medians of (B, K)."""
-    order = np.argsort(values, 1)
-    mass = np.cumsum(np.take_along_axis(weights, order, 1), 1)
-    middle = (mass < mass[:, -1:] / 2).sum(1).clip(max=values.shape[1] - 1)
-    chosen: np.ndarray = np.take_along_axis(values, order, 1)[np.arange(len(values)), middle]
-    return chosen
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from metatalk.compose.fallback.config import FallbackConfig
+from metatalk.compose.fallback.exposure import ExposureChange, compare_exposure
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.fallback.occlusion import Hidden
-from metatalk.compose.revoice import presence
+from metatalk.compose.fallback.presence import presence
 from metatalk.morphable.coefficients import TRUSTED, TrackCoefficients
 from metatalk.shapes import check_shape
 from metatalk.timing import true_runs
 
-HOLD_SHARE = 0.5  # what covers the face counts until it falls below this part of its limit
+HOLD_SHARE = 0.5  # a hand or a flash counts until it falls below this part of its limit
+COVERED_HOLD = 0.3  # the same of other things: a caption's few letters are seen now and then
+LASTING_S = 0.6  # ... and is a covering, however small, if it goes on for so long
 HOLD_RATIO = 0.9  # the same of turning and of blur, which are never nought
 LEAST_FRAMES = 2  # of a covering: one frame alone is a mistake of the measure
 HAND_SHARE = 0.04  # of the painted area: a smaller touch need not look strange ...
 HAND_AWAY = 0.9  # ... a larger one must: so many spreads from the usual
 LEAST_TURN_DEG = 20.0  # heads turn so far in any conversation, whatever the training clip shows
+CLIPPED_SHARE = 0.25  # of the skin, beyond what is usual: a flash
 USUAL_SHARE = 0.02  # of the training frames on either side do not count as trained
 BLUR_BEYOND = 0.9  # of what is least sharp in the clip: what it often has the actor knows
 BLUR_OFTEN = 0.1  # of the frames
@@ -31,7 +36,7 @@ class Fallback:
 
     first: int
     end: int  # one past the last
-    kind: str  # "hand", "covered", "turned", "tilted", "hidden", "blur", "lost" or "no face"
+    kind: str  # hand, covered, turned, tilted, hidden, blur, exposure, lost or no face
     words: str  # the reason, told of the worst frame
     severity: float  # the measure there by its limit, 1 and more
 
@@ -77,6 +82,7 @@ def find_fallbacks(
     config: FallbackConfig,
     hidden: Hidden | None = None,
     trained: Poses | None = None,
+    standing: Foreground | None = None,
 ) -> list[Fallback]:
     """Find the stretches of a clip that must keep their filmed mouth.
 
@@ -87,6 +93,7 @@ def find_fallbacks(
         config: what counts.
         hidden: what was measured in the pictures; None: nothing was.
         trained: how far the actor was turned in training; None: it is not known.
+        standing: what stands before the face all the while; None: it is not known.
 
     Returns:
         The stretches by their first frame, none across a cut; those of different kinds may
@@ -95,8 +102,10 @@ def find_fallbacks(
     check_shape("shots", shots, "K 2")
     if hidden is not None:
         check_shape("hidden.looked", hidden.looked, "T", T=len(track))
+    if standing is not None:
+        check_shape("standing.lips_share", standing.lips_share, "T", T=len(track))
     found = []
-    for reason in _reasons(track, config, hidden, trained):
+    for reason in _reasons(track, config, hidden, trained, standing, shots, rate):
         guard, merge = (round(config.guard_s * rate), round(config.merge_s * rate))
         for first, end in shots.tolist():
             for a, b in _stretches(reason, slice(first, end), guard, merge):
@@ -156,6 +165,9 @@ def _reasons(
     config: FallbackConfig,
     hidden: Hidden | None,
     trained: Poses | None,
+    standing: Foreground | None,
+    shots: np.ndarray,
+    rate: float,
 ) -> Iterator[_Reason]:
     has_face, sure = track.has_face.numpy(), track.confidence.numpy()
     yield _Reason("no face", (~has_face).astype(float), lambda t: "no face", 1.0)
@@ -168,7 +180,20 @@ def _reasons(
     if config.turned and trained is not None:
         yield from _turned(track, config, trained)
     if hidden is not None:
-        yield from _covered(hidden, config)
+        yield from _covered(hidden, config, rate)
+        if config.exposure:
+            change = compare_exposure(hidden.level, hidden.clipped, hidden.looked, shots, rate)
+            yield _exposed(change, config)
+    if standing is not None and config.standing:
+        lips = standing.lips_share
+        yield _Reason(
+            "covered",
+            lips / config.mouth_share,
+            lambda t: f"{100 * lips[t]:.0f} % of the lips are behind what stands before the face",
+            HOLD_RATIO,
+            LEAST_FRAMES,
+            guard=True,
+        )
 
 
 def _turned(track: TrackCoefficients, config: FallbackConfig, trained: Poses) -> Iterator[_Reason]:
@@ -190,7 +215,7 @@ def _tell_turn(kind: str, angle: np.ndarray, low: float, high: float) -> Callabl
     return words
 
 
-def _covered(hidden: Hidden, config: FallbackConfig) -> Iterator[_Reason]:
+def _covered(hidden: Hidden, config: FallbackConfig, rate: float) -> Iterator[_Reason]:
     if config.hands:
         share = np.where(_is_hand(hidden), hidden.hand_share, 0.0)
         yield _Reason(
@@ -205,9 +230,9 @@ def _covered(hidden: Hidden, config: FallbackConfig) -> Iterator[_Reason]:
         blob = hidden.strange_blob
         yield _Reason(
             "covered",
-            blob / config.covered_share,
+            _lasting(blob / config.covered_share, rate),
             lambda t: f"something covers {100 * blob[t]:.0f} % of the lower face",
-            HOLD_SHARE,
+            COVERED_HOLD,
             LEAST_FRAMES,
             guard=True,
         )
@@ -231,6 +256,27 @@ def _covered(hidden: Hidden, config: FallbackConfig) -> Iterator[_Reason]:
             lambda t: f"blurred: {100 * sharp[t]:.0f} % as sharp as usual",
             HOLD_RATIO,
         )
+
+
+def _lasting(severity: np.ndarray, rate: float) -> np.ndarray:
+    """Raise what is small but goes on: noise and misfits come and go from frame to frame."""
+    frames = max(round(LASTING_S * rate), 1)
+    least = np.where(severity >= COVERED_HOLD, np.minimum(severity, 1.0), 0.0)
+    mean = np.convolve(least, np.full(frames, 1 / frames))[frames // 2 :][: len(severity)]
+    lasts = (least > 0) & (mean >= COVERED_HOLD)
+    return np.where(lasts, severity + 1, severity)  # the worst frame is still the worst
+
+
+def _exposed(change: ExposureChange, config: FallbackConfig) -> _Reason:
+    away = np.abs(change.brightness) / -np.log(config.brightness)
+    clipped = change.clipped / CLIPPED_SHARE
+
+    def words(t: int) -> str:
+        if clipped[t] > away[t]:
+            return f"overexposed: {100 * change.clipped[t]:.0f} % of the skin more than usual"
+        return f"{100 * np.exp(change.brightness[t]):.0f} % as light as in the seconds around"
+
+    return _Reason("exposure", np.maximum(away, clipped), words, HOLD_SHARE, guard=True)
 
 
 def _is_hand(hidden: Hidden) -> np.ndarray:
@@ -259,15 +305,19 @@ def measure_sharpness(hidden: Hidden) -> np.ndarray:
 def _stretches(reason: _Reason, shot: slice, guard: int, merge: int) -> Iterator[tuple[int, int]]:
     """Frames of severity 1 and more, and what hangs on to them, as (first, one past the last)."""
     severity = reason.severity[shot]
-    likely = true_runs(severity >= reason.hold)
-    held = [pair for pair in likely if severity[slice(*pair)].max() >= 1]
+    near = merge if reason.guard else 0
     kept: list[tuple[int, int]] = []
-    for first, end in held:
-        if reason.guard and kept and first - kept[-1][1] < merge:
+    for first, end in true_runs(severity >= reason.hold):
+        # What was worse near by is still there; one frame alone is no sign of it.
+        if severity[first:end].max() < 1 and end - first < reason.least:
+            continue
+        if kept and first - kept[-1][1] < near:
             kept[-1] = (kept[-1][0], end)
         else:
             kept.append((first, end))
     around = guard if reason.guard else 0
     for first, end in kept:
+        if severity[first:end].max() < 1:
+            continue
         if end - first >= min(reason.least, len(severity)):
             yield max(first - around, 0), min(end + around, len(severity))

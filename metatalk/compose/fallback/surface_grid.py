@@ -35,28 +35,46 @@ class SurfaceGrid:
 
     places: np.ndarray  # (K,) numbers of the grid's squares, row by row
     lower: np.ndarray  # (K,) bool: skin and lips of the lower face
+    lips: np.ndarray  # (K,) bool
     neutral: Tensor  # (K, 3) mm, model frame: the resting face
     wide: Tensor  # (K, 3) mm, model frame: the same with the mouth wide open
     basis: Tensor  # (E, K, 3) mm
     normals: Tensor  # (K, 3) of the resting face, model frame
     area: np.ndarray  # (K,) float32 mm2 of skin
+    side: int = SIDE  # squares of the grid's side
 
     def __len__(self) -> int:
         return len(self.places)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """(..., K) values of the cells to (..., SIDE, SIDE) pictures, 0 elsewhere."""
-        picture = np.zeros((*values.shape[:-1], SIDE * SIDE), values.dtype)
+        """(..., K) values of the cells to (..., side, side) pictures, 0 elsewhere."""
+        picture = np.zeros((*values.shape[:-1], self.side * self.side), values.dtype)
         picture[..., self.places] = values
-        return picture.reshape(*values.shape[:-1], SIDE, SIDE)
+        return picture.reshape(*values.shape[:-1], self.side, self.side)
+
+    def take(self, kept: np.ndarray) -> SurfaceGrid:
+        """The same grid with the cells of (K,) bool alone."""
+        rows = torch.from_numpy(kept)
+        return SurfaceGrid(
+            self.places[kept],
+            self.lower[kept],
+            self.lips[kept],
+            self.neutral[rows],
+            self.wide[rows],
+            self.basis[:, rows],
+            self.normals[rows],
+            self.area[kept],
+            self.side,
+        )
 
 
-def build_grid(model: MorphableModel, person: PersonCoefficients) -> SurfaceGrid:
+def build_grid(model: MorphableModel, person: PersonCoefficients, side: int = SIDE) -> SurfaceGrid:
     """Unroll a person's face from a cylinder around the head.
 
     Args:
         model: the face model.
         person: whose face.
+        side: squares of the grid's side.
 
     Returns:
         The grid.
@@ -66,15 +84,16 @@ def build_grid(model: MorphableModel, person: PersonCoefficients) -> SurfaceGrid
     """
     resting = model.neutral(person.identity)
     skin = _skin_triangles(model)
-    points = _unroll(resting.numpy(), np.unique(skin))
+    points = _unroll(resting.numpy(), np.unique(skin), side)
     unrolled = points[skin]
-    flat = np.ptp(unrolled[..., 0], axis=1) < SIDE / 2  # none that closes the cylinder behind
-    seen = rasterize(points[None], skin[flat], SIDE, SIDE)
+    flat = np.ptp(unrolled[..., 0], axis=1) < side / 2  # none that closes the cylinder behind
+    seen = rasterize(points[None], skin[flat], side, side)
     places = np.flatnonzero(seen.covered[0])
     if not len(places):
         raise ShapeError(f"the face model {model.source} tells no skin of a face")
     corners = torch.from_numpy(skin[flat][seen.triangle[0].ravel()[places]]).long()
     weights = torch.from_numpy(seen.weights[0].reshape(-1, 3)[places])[..., None]  # (K, 3, 1)
+    lips = model.regions["lips"][corners].all(1)
     lower = (model.regions["lower_face"] | model.regions["lips"])[corners].all(1)
     normals = vertex_normals(resting, model.triangles)
     at_rest = (resting[corners] * weights).sum(-2)
@@ -83,11 +102,13 @@ def build_grid(model: MorphableModel, person: PersonCoefficients) -> SurfaceGrid
     return SurfaceGrid(
         places,
         lower.numpy(),
+        lips.numpy(),
         at_rest,
         at_rest + torch.tensordot(WIDE * model.open_mouth, basis, dims=1),
         basis,
         mean / mean.norm(dim=-1, keepdim=True).clamp_min(1e-6),
         _areas(resting, corners, points[:, :2]),
+        side,
     )
 
 
@@ -103,7 +124,7 @@ def _skin_triangles(model: MorphableModel) -> np.ndarray:
     return np.ascontiguousarray(kept.numpy(), dtype=np.int32)
 
 
-def _unroll(resting: np.ndarray, used: np.ndarray) -> np.ndarray:
+def _unroll(resting: np.ndarray, used: np.ndarray, side: int) -> np.ndarray:
     """(V, 3) mm to (V, 3): the angle round the head and the height as cells, and the depth."""
     face = resting[used]
     axis_z = face[:, 2].max()  # the ears' depth is near enough to the head's axis
@@ -111,8 +132,8 @@ def _unroll(resting: np.ndarray, used: np.ndarray) -> np.ndarray:
     across, deep = resting[:, 0] - middle_x, axis_z - resting[:, 2]
     angle = np.arctan2(across, np.maximum(deep, -1e3) + 1e-6)
     top, bottom = face[:, 1].min(), face[:, 1].max()
-    x = (angle / WIDEST_RAD + 1) / 2 * SIDE
-    y = (resting[:, 1] - top) / max(bottom - top, 1e-6) * SIDE
+    x = (angle / WIDEST_RAD + 1) / 2 * side
+    y = (resting[:, 1] - top) / max(bottom - top, 1e-6) * side
     depth = 1e3 - np.hypot(across, deep)  # the outermost is seen
     return np.stack([x, y, depth], -1).astype(np.float32)
 

@@ -1,0 +1,139 @@
+"""What always stands before a face is in the artefact, apart from what comes and goes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from face_toys import CAMERA
+from mouth_folders import fill_actor
+from mouth_toys import PERSON, facing_track, mouth_model
+
+from metatalk.config import Config
+from metatalk.errors import StaleArtefactError
+from metatalk.landmarks.hands import Hand, HandFinder
+from metatalk.stages import occlusion
+from metatalk.stages.footage import Footage, read_footage
+from metatalk.stages.keeping import keep_filmed, known_standing
+from metatalk.stages.occlusion import STANDING, load_standing
+from metatalk.stages.stage import silent_progress
+from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.footage import remember_footage
+
+FRAMES = 40
+SHIFTS = np.rint(8 * np.sin(0.7 * np.arange(FRAMES))).astype(int)
+MOUTH = (slice(100, 200), slice(136, 184))  # most of the lips
+CHEEK = (slice(130, 200), slice(122, 142))
+
+
+class Frame:
+    """A textured head that moves before a still background, behind a bar."""
+
+    width, height = 320, 240
+
+    def __init__(self, index: int, bar: tuple[slice, slice] | None) -> None:
+        self.index = index
+        layers = []
+        for seed in (3, 4):
+            noise = np.random.default_rng(seed).normal(size=(self.height, self.width, 3))
+            soft = cv2.GaussianBlur(noise, (0, 0), 3.0)
+            layers.append(0.45 + 0.12 * soft / soft.std())
+        head = np.zeros((self.height, self.width), np.uint8)
+        cv2.circle(head, (160 + int(SHIFTS[index]), 120), 60, (255,), -1)
+        moved = np.roll(layers[1], int(SHIFTS[index]), 1)
+        picture = np.where(head[..., None] > 0, moved, layers[0])
+        if bar is not None:
+            picture[bar] = 0.08
+        self._picture = (picture.clip(0, 1) * 255).astype(np.uint8)
+
+    def rgb(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        left, top, right, bottom = box or (0, 0, self.width, self.height)
+        return self._picture[top:bottom, left:right]
+
+
+class NoHands(HandFinder):
+    """Looks for nothing."""
+
+    def find(self, picture: np.ndarray) -> list[Hand]:
+        return []
+
+
+@pytest.fixture
+def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder, Footage]:
+    """A toy actor whose head moves, and the training clip taken apart."""
+    fill_actor(tmp_path / "actor", 32, FRAMES)
+    clip, card = tmp_path / "clip.mp4", tmp_path / "model.json"
+    clip.write_bytes(b"film")
+    card.write_text("{}")
+    remember_footage(tmp_path / "actor", clip)
+    track = facing_track(torch.zeros(FRAMES))
+    translation = track.translation.clone()
+    translation[:, 0] = torch.from_numpy(SHIFTS * 700.0 / 480.0)
+    moving = PERSON, replace(track, translation=translation), CAMERA
+    monkeypatch.setattr(occlusion, "load_coefficients", lambda _: moving)
+    monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
+    monkeypatch.setattr(occlusion, "face_model_card", lambda *_: card)
+    monkeypatch.setattr(occlusion, "HandFinder", NoHands)
+    folder = ActorFolder(tmp_path / "actor")
+    return folder, read_footage(folder.root, clip)
+
+
+def show(monkeypatch: pytest.MonkeyPatch, bar: tuple[slice, slice] | None) -> None:
+    monkeypatch.setattr(
+        occlusion, "read_pictures", lambda _: (Frame(index, bar) for index in range(FRAMES))
+    )
+
+
+def test_a_bar_beside_the_mouth_stays_and_keeps_no_frame(
+    actor: tuple[ActorFolder, Footage],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    show(monkeypatch, CHEEK)
+    folder, footage = actor
+    with caplog.at_level("WARNING"):
+        fallbacks, kept = keep_filmed(folder, footage, Config(), frozenset(), silent_progress)
+    assert "covered" not in {one.kind for one in fallbacks}
+    assert (kept == 1).all()
+    assert "stands before the face" in caplog.text
+    standing = known_standing(folder, footage, Config())
+    share = standing.film_share(3, 0, 0, 320, 240)
+    assert share[135:150, 124:140].mean() > 0.95
+    assert share[100:150, 150:].max() == 0
+    off = replace(Config().drive.fallback, standing=False)
+    config = replace(Config(), drive=replace(Config().drive, fallback=off))
+    assert known_standing(folder, footage, config) is None
+
+
+def test_a_bar_before_all_of_the_mouth_keeps_it_filmed(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(monkeypatch, MOUTH)
+    fallbacks, kept = keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    assert any("of the lips" in one.words for one in fallbacks)
+    assert (kept == 0).mean() > 0.5
+
+
+def test_nothing_stands_before_a_bare_face(
+    actor: tuple[ActorFolder, Footage],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    show(monkeypatch, None)
+    with caplog.at_level("WARNING"):
+        keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    assert known_standing(*actor, Config()) is None
+    assert "stands before" not in caplog.text
+
+
+def test_a_damaged_file_says_how_to_mend_it(tmp_path: Path) -> None:
+    (tmp_path / STANDING).write_bytes(b"no archive")
+    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+        load_standing(tmp_path / STANDING)
+    np.savez(tmp_path / STANDING, shots=np.zeros((1, 2)))
+    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+        load_standing(tmp_path / STANDING)
