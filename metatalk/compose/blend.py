@@ -24,6 +24,8 @@ from metatalk.compose.seam.stillness import carried_change
 from metatalk.render.crops import invert_transforms, to_opencv
 from metatalk.shapes import check_shape
 
+# Nothing of a pattern of two pixels passes, three quarters of one of four, all of wide ones.
+_NO_COMB = np.array([-1, 4, 10, 4, -1], np.float32) / 16
 CROP_PX = 256  # the crop side at which widths in pixels are meant
 _LEAST_FEATHER_PX = 0.5  # of the crop
 
@@ -167,6 +169,26 @@ def _ease(smooth: Any, inside: Any, slope: Any) -> None:
             smooth[row, column] = share * share * (three - two * share)
 
 
+def without_comb(generated: np.ndarray, scale: float) -> np.ndarray:
+    """Take out what a network draws from one pixel to the next, which enlarged shows as a weave.
+
+    Its last layer lays pixels out in twos; of what a crop shows little has so fine a pattern.
+
+    Args:
+        generated: (S, S, 3) float32.
+        scale: frame px in one of the crop's; up to 1 nothing is done, from 2 on all of it.
+
+    Returns:
+        (S, S, 3) float32.
+    """
+    share = np.float32(min(max(scale - 1.0, 0.0), 1.0))
+    if share == 0:
+        return generated
+    smooth = cv2.sepFilter2D(generated, -1, _NO_COMB, _NO_COMB, borderType=cv2.BORDER_REPLICATE)
+    mixed: np.ndarray = generated + share * (smooth - generated)
+    return mixed
+
+
 def compose_window(
     generated: np.ndarray,
     mask: np.ndarray,
@@ -236,7 +258,8 @@ def _draw_fine(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The face at the frame's definition, and (h, w) what it lacks of the footage's grain."""
     (part, inner), size = focus, len(generated)
-    picture = _to_window(generated, _whole(inner, part), cv2.INTER_CUBIC)
+    calm = without_comb(generated, window.scale)
+    picture = _to_window(calm, _whole(inner, part), cv2.INTER_CUBIC)
     if config.detail == 0 or not config.filmed:
         return picture, np.ones(picture.shape[:2], np.float32)
     places = _to_window(trusted_places(carried, part, size, passed), inner)

@@ -15,6 +15,7 @@ from metatalk.compose.blend import (
     find_window,
     mask_depth,
     soft_mask,
+    without_comb,
 )
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.seam.config import SeamConfig
@@ -411,3 +412,23 @@ def test_a_head_that_comes_nearer_brings_no_step(least, most, limit):
         alike.append(cv2.remap(shown, *np.meshgrid(places, places), cv2.INTER_LINEAR))
     steps = np.abs(np.diff(alike, axis=0)).max((1, 2))
     assert steps.max() < limit  # the two pictures differ by 0.1
+
+
+def test_a_weave_of_single_pixels_is_not_enlarged() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    weave = np.where((rows + columns) % 2, 0.6, 0.4).astype(np.float32)[..., None].repeat(3, 2)
+    stripes = np.where(rows % 2, 0.6, 0.4).astype(np.float32)[..., None].repeat(3, 2)
+    for pattern in (weave, stripes):
+        assert np.abs(without_comb(pattern, 2.0)[4:-4, 4:-4] - 0.5).max() < 1e-6
+        half = without_comb(pattern, 1.5)[4:-4, 4:-4]
+        assert np.abs(np.abs(half - 0.5) - 0.05).max() < 1e-6
+        assert without_comb(pattern, 1.0) is pattern
+
+
+def test_what_is_wider_than_a_pixel_stays() -> None:
+    columns = np.arange(128)
+    for period, kept in ((4, 0.75), (8, 0.97), (16, 0.998)):
+        wave = 0.5 + 0.2 * np.cos(2 * np.pi * columns / period)
+        picture = np.broadcast_to(wave[None, :, None], (128, 128, 3)).astype(np.float32)
+        left = np.ptp(without_comb(picture, 3.0)[64, 16:-16, 0]) / np.ptp(wave)
+        assert left >= kept - 1e-3
