@@ -9,6 +9,7 @@ from metatalk.a2e.closure_config import ClosureConfig
 from metatalk.compose.delivery_config import DeliveryConfig
 from metatalk.compose.eyes.config import EyesConfig
 from metatalk.compose.fallback.config import FallbackConfig
+from metatalk.compose.grade_config import GradeConfig
 from metatalk.compose.jaw_config import JawConfig
 from metatalk.compose.live_config import X264_PRESETS, LiveConfig
 from metatalk.compose.mouth_config import MouthConfig
@@ -39,6 +40,7 @@ class DriveConfig:
     eyes: EyesConfig = EyesConfig()
     jaw: JawConfig = JawConfig()
     seam: SeamConfig = SeamConfig()
+    grade: GradeConfig = GradeConfig()
     fallback: FallbackConfig = FallbackConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     closure: ClosureConfig = field(default_factory=ClosureConfig)

@@ -16,6 +16,7 @@ from metatalk.compose.blend import Patch, Window, compose_window, find_window, m
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.fallback.beside import draw_beside
 from metatalk.compose.fallback.foreground_masks import Foreground
+from metatalk.compose.grade import Grade, ShotGrades, bring_all, relight_all, take_all_back
 from metatalk.compose.jaw import Followed, follow_jaw
 from metatalk.compose.seam.colour_match import match_colours
 from metatalk.compose.seam.grain import FrameGrain, Grain
@@ -113,6 +114,7 @@ class Studio:
     library: Library | None = None  # what `Performance.sources` counts
     grain: Grain | None = None  # of the footage; None: it has none, or none is to be laid
     standing: Foreground | None = None  # before the footage's face; None: nothing that is known
+    grades: ShotGrades | None = None  # None: the footage is in the actor's own colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,7 @@ class Shots:
     numbers: np.ndarray  # (B,) of the result's frames
     frames: np.ndarray  # (B,) of the footage's
     strength: np.ndarray  # (B,) float32
+    grades: list[Grade | None] | None = None  # None: all are in the actor's own colours
 
 
 def revoice(
@@ -223,7 +226,8 @@ def _gather(
     if not chosen:
         return None
     places, windows = [place for place, _ in chosen], [window for _, window in chosen]
-    filmed, transforms = performance.filmed.take(rows[places]), performance.transforms[rows[places]]
+    filmed = _faces(rows[places], performance, studio)
+    transforms = performance.transforms[rows[places]]
     bytes_of = [pictures[place].rgb(window.box) for place, window in chosen]
     crops = [
         _crop(picture, window, transform, studio.scene.size)
@@ -247,7 +251,19 @@ def _gather(
         performance.first + rows[places],
         performance.frames[rows[places]],
         performance.strength[rows[places]],
+        _grades(rows[places], performance, studio),
     )
+
+
+def _grades(
+    rows: np.ndarray, performance: Performance, studio: Studio
+) -> list[Grade | None] | None:
+    return None if studio.grades is None else studio.grades.at(performance.frames[rows])
+
+
+def _faces(rows: np.ndarray, performance: Performance, studio: Studio) -> TrackCoefficients:
+    """The filmed faces, under such a light as the actor was learned in."""
+    return relight_all(performance.filmed.take(rows), _grades(rows, performance, studio))
 
 
 def _draw(shots: Shots, studio: Studio) -> Views:
@@ -255,17 +271,19 @@ def _draw(shots: Shots, studio: Studio) -> Views:
 
 
 def _render(shots: Shots, views: Views, performance: Performance, studio: Studio) -> Rendered:
-    filmed = fetch_texture(shots.crops, views.carried) if studio.config.filmed else None
+    seen = bring_all(shots.crops, shots.grades)
+    filmed = fetch_texture(seen, views.carried) if studio.config.filmed else None
     pictures = CropPictures(
         views.synthetic,
-        shots.crops,
+        seen,
         views.mask,
         _neighbours(shots.rows, performance, studio),
         views.geometry,
         filmed,
         _matched(shots.rows, views, performance, studio),
     )
-    return render_crops(studio.generator, pictures)
+    made = render_crops(studio.generator, pictures)
+    return replace(made, picture=take_all_back(made.picture, shots.grades))
 
 
 def _matched(
@@ -293,7 +311,7 @@ def _neighbours(rows: np.ndarray, performance: Performance, studio: Studio) -> n
     near = np.where(away <= reach, near, rows[:, None])
     unique, places = np.unique(near, return_inverse=True)
     expression = performance.expression[torch.from_numpy(unique)]
-    shown = performance.filmed.take(unique).with_expression(expression)
+    shown = _faces(unique, performance, studio).with_expression(expression)
     synthetic = studio.scene.synthetic(shown, performance.transforms[unique])
     stack: np.ndarray = synthetic[places.reshape(near.shape)]
     return stack

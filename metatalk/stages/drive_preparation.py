@@ -32,6 +32,7 @@ from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_parts import Segments, choose_segments, preview_frames
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.grades import open_grades
 from metatalk.stages.keeping import keep_filmed
 from metatalk.stages.mouths import Mouth, open_acted_mouth, open_spoken_mouth
 from metatalk.stages.occlusion import OCCLUSION
@@ -219,7 +220,9 @@ def _perform(
     hearing: Hearing,
 ) -> tuple[Performance, Studio]:
     """What the frames are to show, and what draws it."""
-    opened = open_studio(begun.folder, footage, begun.config, begun.model)
+    folder, config, model = begun.folder, begun.config, begun.model
+    grades = open_grades(folder, footage, config, model, begun.rerun, begun.progress_factory)
+    opened = open_studio(folder, footage, config, model, grades)
     expression, sources = torch.from_numpy(shown), None
     if opened.library:
         sources = choose_sources(opened.library, filmed.with_expression(expression))

@@ -48,6 +48,7 @@ from metatalk.stages.actor import actor_config, require_face_model, require_trai
 from metatalk.stages.artefacts import load_mouth
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
+from metatalk.stages.grades import open_grades
 from metatalk.stages.ingredients import require_current_consents
 from metatalk.stages.keeping import known_strength
 from metatalk.stages.provenance import result_entries, streamed_entry, write_result_ledger
@@ -209,7 +210,9 @@ def drive_live(
         require_face_model(folder, config)
         model = open_face_model(config.fit.face_model, config.landmarks)
         footage = open_footage(folder, target, config, rerun, progress_factory)
-        cast = Cast(folder, footage, config, open_studio(folder, footage, config, model))
+        grades = open_grades(folder, footage, config, model, rerun, progress_factory)
+        opened = open_studio(folder, footage, config, model, grades)
+        cast = Cast(folder, footage, config, opened)
         stack.enter_context(one_thread_each())
         _warm_up(cast, config)
         if is_kept:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metatalk.compose.blend import find_window
+from metatalk.compose.grade import ShotGrades
 from metatalk.compose.revoice import Studio
 from metatalk.compose.seam.grain import Grain, measure_grain, pick_pairs
 from metatalk.config import Config
@@ -35,7 +36,11 @@ class OpenStudio:
 
 
 def open_studio(
-    folder: ActorFolder, footage: Footage, config: Config, model: MorphableModel
+    folder: ActorFolder,
+    footage: Footage,
+    config: Config,
+    model: MorphableModel,
+    grades: ShotGrades | None = None,
 ) -> OpenStudio:
     """Put an actor before a clip's camera.
 
@@ -44,6 +49,7 @@ def open_studio(
         footage: the clip that is to speak.
         config: the actor's own settings.
         model: the face model.
+        grades: of the clip's shots; None: all are the actor's own.
 
     Returns:
         The studio.
@@ -62,7 +68,7 @@ def open_studio(
     if config.drive.seam.grain > 0:
         grain = _footage_grain(footage, transforms, crops.size)
     standing = known_standing(folder, footage, config)
-    studio = Studio(scene, ready, config.drive, library, grain, standing)
+    studio = Studio(scene, ready, config.drive, library, grain, standing, grades)
     return OpenStudio(studio, transforms, library)
 
 

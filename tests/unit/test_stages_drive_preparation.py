@@ -85,6 +85,7 @@ class Bench:
             "open_footage": lambda *_: self.clip,
             "open_spoken_mouth": lambda *_: self.mouth,
             "keep_filmed": lambda *_: self._note("keep", ([], np.ones(FRAMES, np.float32))),
+            "open_grades": lambda *_: None,
             "open_studio": lambda *_: opened,
             "prepare_eyes": lambda *words: self.eyes.append(words),
         }
