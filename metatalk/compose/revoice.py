@@ -334,25 +334,26 @@ def _compose(
         patch = mix_patches(_lay(number, shots, plain, studio), patch, shown.share)
     if patch is None:
         return Revoiced(picture, ())
-    if studio.standing is not None:
-        at = int(shots.frames[number]), shots.transforms[number], shown.carried
-        film = shots.footage[number], shots.windows[number]
-        patch = draw_beside(patch, studio.standing, *at, *film)
     laid = replace(patch, alpha=patch.alpha * shots.strength[number])
     return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
 
 
 def _lay(number: int, shots: Shots, shown: Followed, studio: Studio) -> Patch | None:
-    return compose_window(
+    film = shots.footage[number], shots.windows[number]
+    patch = compose_window(
         shown.picture,
         shown.mask,
         shown.carried,
-        shots.footage[number],
-        shots.windows[number],
+        *film,
         studio.config,
         shown.passed,
         FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
     )
+    if patch is None or studio.standing is None:
+        return patch
+    # Before patches are mixed: a mixed one says nothing of the skin where it is not laid.
+    at = int(shots.frames[number]), shots.transforms[number], shown.carried
+    return draw_beside(patch, studio.standing, *at, *film)
 
 
 def _plain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metatalk.config import Config
@@ -50,13 +50,32 @@ def bring_up_to_date(
         run_when_free(stages, places.own, sources, config, rerun, progress_factory)
         return places.own
     if not rerun & {"all", *(stage.name for stage in stages)}:
-        # What was made anew on demand comes first: else it had to be demanded every time.
-        for root in (places.aside, places.own):
+        for root in places_to_read(places):
             if are_fresh(stages, root, sources, config):
                 return root
     _tell_aside(places, sources["clip"].name)
     run_when_free(stages, places.aside, sources, config, rerun, progress_factory)
     return places.aside
+
+
+def places_to_read(places: ClipPlaces) -> Iterator[Path]:
+    """Name the folders that may hold what is measured of a clip, as `bring_up_to_date` takes them.
+
+    Args:
+        places: where it may lie.
+
+    Yields:
+        The folders, made or not, the one to be taken first. Where the actor has no fit there is
+        only its own: the other is named after the fit.
+    """
+    is_ours = can_be_written(places.own)
+    if is_ours:
+        yield places.own
+    # What was made aside anew, on demand, comes first: else it had to be demanded every time.
+    if places.actor.path("fit").is_dir():
+        yield places.aside
+    if not is_ours:
+        yield places.own
 
 
 def _tell_aside(places: ClipPlaces, clip: str) -> None:

@@ -178,7 +178,9 @@ def _require_outputs(order: DriveOrder, config: Config, clip: Path) -> None:
         check = require_output_folder if output in folders else require_output
         check(output, [*order.sources, clip], option)
     if order.preview is not None:
-        require_no_whole_result(order.output)
+        require_no_whole_result(order.output, "-o")
+        if order.patch is not None:
+            require_no_whole_result(order.patch, "--patch")
 
 
 def _cut_to_preview(drive: Drive, order: DriveOrder, scratch: Path) -> Drive:

@@ -80,11 +80,12 @@ def check_parts(order: DriveOrder, config: Config, clip: Path) -> None:
         _preview_moment(order.preview, count_frames(info.rate, info.timecode))
 
 
-def require_no_whole_result(output: Path) -> None:
+def require_no_whole_result(output: Path, option: str) -> None:
     """Refuse to put a preview in the place of a longer film.
 
     Args:
         output: where the preview is to be written.
+        option: what names it on a command line.
 
     Raises:
         MediaError: a film that lasts longer than a preview is there already.
@@ -101,7 +102,7 @@ def require_no_whole_result(output: Path) -> None:
     if length_s > PREVIEW_S + 0.5:  # headers round
         raise MediaError(
             f"{output} holds {clock_word(length_s)} already, and a preview would replace it",
-            "give -o another name",
+            f"give {option} another name",
         )
 
 

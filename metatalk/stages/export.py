@@ -25,6 +25,7 @@ from metatalk.interchange.take import Take, number_shots, regular_index, resampl
 from metatalk.morphable.coefficients import PersonCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.artefacts import load_index, load_landmarks
+from metatalk.stages.clip_artefacts import places_to_read
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.provenance import MARK, own_entry, result_entries, write_result_ledger
 from metatalk.stages.sources import (
@@ -182,7 +183,7 @@ def _fit_root(root: Path, target: Path | None) -> Path:
     if target is None or is_footage(root, target):
         return root
     places = clip_places(ActorFolder(root), target)
-    for place in (places.own, places.aside):
+    for place in places_to_read(places):  # the same that a drive would take
         if (place / "fit").is_dir():
             return place
     raise MissingAssetError(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from metatalk.errors import MediaError
+from metatalk.errors import MediaError, MetatalkError
 from metatalk.media.probe import probe_video
 from metatalk.stages.artefacts import load_fit_errors
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.footage import find_footage
+from metatalk.workspace.footage import remembered_clips
 
 LOG = logging.getLogger(__name__)
 _MOST_STRETCH = 1.03  # of pixels against the actor's; above it chins come out double
@@ -32,8 +32,8 @@ def require_like_pixels(actor: Path, clip: Path) -> None:
         MediaError: the shapes differ, or the clip cannot be read.
     """
     try:
-        own = probe_video(find_footage(actor)).pixel_aspect
-    except MediaError:  # not here any more: how well the face fits tells, too
+        own = probe_video(remembered_clips(actor)[0]).pixel_aspect
+    except (MetatalkError, OSError, IndexError):  # not here: how well the face fits tells, too
         return
     asked = probe_video(clip).pixel_aspect
     if max(asked / own, own / asked) > _MOST_STRETCH:
@@ -41,7 +41,8 @@ def require_like_pixels(actor: Path, clip: Path) -> None:
             f"{clip}: pixels {float(asked):.3g} times as wide as high;"
             f" the actor learned from pixels of {float(own):.3g}",
             "bring it into the actor's: ffmpeg -i CLIP -vf"
-            f" scale=iw*{float(asked / own):.5g}:ih,setsar={own.numerator}/{own.denominator} OUT",
+            f" scale=trunc(iw*{float(asked / own):.5g}/2)*2:ih,"
+            f"setsar={own.numerator}/{own.denominator} OUT",
         )
 
 

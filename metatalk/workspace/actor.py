@@ -92,11 +92,15 @@ class ActorFolder:
 
         Returns:
             The manifest now beside the artefact.
+
+        Raises:
+            MetatalkError: the disk refuses; an older artefact is still whole.
         """
         partial = self._partial(cause.stage)
         manifest = finish_manifest(cause, digest_folder(partial), metrics, seconds)
         write_manifest(partial, manifest)
-        self.settle(cause.stage)
+        with disk_errors_remedied(self.root):  # unlike a reader: what is told must be on the disk
+            self._complete_renames(cause.stage)
         return manifest
 
     def settle(self, stage: str) -> None:

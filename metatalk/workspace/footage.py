@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from metatalk.errors import MediaError
@@ -40,9 +41,9 @@ def find_footage(root: Path) -> Path:
         raise MediaError(f"{root} does not say which clip it was trained on", "give --target CLIP")
     stored = json.loads(note.read_text(encoding="utf-8"))
     clip = Path(stored["path"])
-    if not clip.is_file():
+    if not os.access(clip, os.R_OK) or not clip.is_file():
         raise MediaError(
-            f"the training clip is no longer at {clip}",
+            f"the training clip is no longer at {clip}, or cannot be read",
             "put it back, or give it (or another clip of the actor) as --target",
         )
     if digest_file(clip) != stored["digest"]:

@@ -136,6 +136,34 @@ def test_what_covers_little_counts_if_it_lasts() -> None:
     assert found(replace(nothing_hidden(), strange_blob=noise)) == []
 
 
+def test_what_lasts_is_no_worse_than_it_is_and_told_by_its_worst_frame() -> None:
+    letters = raised(4, 28, 0.02)
+    (caption,) = found(replace(nothing_hidden(), strange_blob=letters))
+    assert caption.severity == 1
+    letters[15] = 1.5 * CONFIG.covered_share
+    (caption,) = found(replace(nothing_hidden(), strange_blob=letters))
+    assert caption.severity == pytest.approx(1.5)
+    # The last frames are worse, but too far from the others to go on with them.
+    apart = raised(4, 22, 0.016) + raised(26, 28, 0.03)
+    (caption,) = found(replace(nothing_hidden(), strange_blob=apart))
+    assert (caption.end, caption.severity) == (30, 1)
+    assert caption.words == "something covers 3 % of the lower face"
+
+
+def test_a_covering_before_a_cut_does_not_go_on_after_it() -> None:
+    cut, share = np.array([[0, 20], [20, FRAMES]]), CONFIG.covered_share
+    before, after = raised(10, 20, 3.0 * share), raised(20, 24, 0.32 * share)
+    kept = found(replace(nothing_hidden(), strange_blob=before + after), shots=cut)
+    assert [(one.first, one.end) for one in kept] == [(8, 20)]
+    assert kept[0].severity == pytest.approx(3.0)
+    # Nor does one after a cut begin before it; what lasts in its own shot counts in both.
+    kept = found(replace(nothing_hidden(), strange_blob=(before + after)[::-1].copy()), shots=cut)
+    assert [(one.first, one.end) for one in kept] == [(20, 32)]
+    lasting = raised(2, 38, 0.4 * share)
+    kept = found(replace(nothing_hidden(), strange_blob=lasting), shots=cut)
+    assert [(one.first, one.end) for one in kept] == [(0, 20), (20, 40)]
+
+
 def test_a_fade_is_left_alone_from_its_first_frames_on_and_told_by_its_darkest() -> None:
     level = raised(20, 30, 0.0)
     level[20:30] = -np.linspace(0.08, 0.9, 10)

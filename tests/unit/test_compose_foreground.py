@@ -16,6 +16,7 @@ from mouth_toys import PERSON, facing_track, mouth_model
 from metatalk.compose.blend import Patch, Window
 from metatalk.compose.fallback.beside import draw_beside
 from metatalk.compose.fallback.foreground import (
+    Evidence,
     find_seeds,
     gather_evidence,
     outline_things,
@@ -127,6 +128,33 @@ def test_an_exposure_that_changes_hides_nothing() -> None:
     found = find(pictures, moved)
     assert on_face(found)[on_face(bar) > 0.9].mean() > 0.95
     assert on_face(found)[on_face(bar) < 0.02].mean() < 0.01
+
+
+def still_window(rim: int) -> tuple[Evidence, np.ndarray]:
+    """Nothing changes anywhere but in a rim of so many px; the middle is sure to be a thing."""
+    size = (80, 90)
+    still, seeds = np.full(size, 0.4, np.float32), np.zeros(size, bool)
+    still[rim : size[0] - rim, rim : size[1] - rim] = 0.005
+    seeds[25:55, 30:60] = True
+    mean = np.full((*size, 3), -0.7, np.float32)
+    mean[seeds] = -2.0
+    face = np.full(size, 0.2, np.float32)
+    return Evidence(np.full_like(face, 0.01), face, seeds.copy(), still, mean, 90.0), seeds
+
+
+def test_where_nothing_is_surely_something_else_no_outline_takes_in_all() -> None:
+    found, seeds = still_window(0)
+    outlined = outline_things(found, seeds)
+    assert (outlined.dtype, outlined.shape) == (bool, seeds.shape)
+    assert not outlined.any()
+    found, seeds = still_window(12)
+    outlined = outline_things(found, seeds)
+    assert outlined[30:50, 35:55].all()
+    assert not outlined[still_window(8)[0].still > 0.1].any()
+    # Nor does what is too thin to hold a place that is surely the thing.
+    thin = seeds & (np.arange(90) == 45)
+    outlined = outline_things(found, thin)
+    assert (outlined.dtype, outlined.any()) == (bool, False)
 
 
 def test_what_is_there_in_some_pictures_only_is_told_apart() -> None:
@@ -287,7 +315,9 @@ def moving_track(shifts: np.ndarray) -> TrackCoefficients:
     return replace(track, translation=translation)
 
 
-def watch(before: np.ndarray, shots: np.ndarray, trusted: bool = True) -> Foreground:
+def watch(
+    before: np.ndarray, shots: np.ndarray, trusted: bool = True, missing: tuple[int, ...] = ()
+) -> Foreground:
     """Look at frames in which something stands before the face or not."""
     shifts = np.rint(8 * np.sin(0.7 * np.arange(len(before)))).astype(int)
     track = moving_track(shifts)
@@ -295,7 +325,8 @@ def watch(before: np.ndarray, shots: np.ndarray, trusted: bool = True) -> Foregr
         track = replace(track, confidence=0 * track.confidence)
     looker = ForegroundWatch(build_grid(mouth_model(), PERSON, FINE_SIDE), track, CAMERA, shots)
     for number, (shift, there) in enumerate(zip(shifts, before, strict=True)):
-        looker.look(Frame(int(shift), bool(there)), number)
+        if number not in missing:
+            looker.look(Frame(int(shift), bool(there)), number)
     return looker.finish()
 
 
@@ -310,6 +341,19 @@ def test_a_clip_is_looked_at_shot_by_shot() -> None:
     assert share[100:150, 155:].max() == 0
     assert (found.lips_share[:30] == 0).all()
     assert 0 < found.lips_share[30:].mean() < 0.5
+
+
+def test_frames_that_do_not_come_are_done_without() -> None:
+    """Those after them are still compared by where the face lies in them."""
+    before, shots = np.ones(40, bool), np.array([[0, 40]])
+    whole = watch(before, shots)
+    assert whole
+    for missing in ((0,), (3, 17, 18)):
+        found = watch(before, shots, missing=missing)
+        np.testing.assert_array_equal(found.boxes, whole.boxes)
+        ours, theirs = found.masks[0] > 127, whole.masks[0] > 127
+        assert (ours & theirs).sum() > 0.9 * (ours | theirs).sum()
+    assert not watch(before, shots, missing=tuple(range(25)))  # too few are left
 
 
 def test_what_comes_and_goes_is_no_matter_of_the_whole_shot() -> None:

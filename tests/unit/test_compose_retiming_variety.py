@@ -24,7 +24,7 @@ from metatalk.compose.retiming.head_motion import HeadMotion
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.retiming.variety import spread_starts
 from metatalk.compose.retiming.walk import Review, WalkCosts, find_walk, no_jumps
-from metatalk.compose.retiming.walk_steps import UNIT
+from metatalk.compose.retiming.walk_steps import UNIT, Steps
 from metatalk.errors import ConfigError
 from metatalk.timing import true_runs
 
@@ -144,6 +144,25 @@ def test_a_review_that_charges_nothing_changes_nothing(problem) -> None:
     assert same == cost
     asked = np.sort(np.concatenate([np.arange(*part) for part in seen]))
     np.testing.assert_array_equal(asked, np.arange(1, len(node)))  # each frame once
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+def test_a_review_turns_each_place_into_a_frame_once(
+    every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pieces there are, and whether they are charged or not."""
+    turned, frame_of = [], Steps.frame_of
+
+    def count(steps: Steps, places: np.ndarray) -> np.ndarray:
+        turned.append(len(places))
+        return frame_of(steps, places)
+
+    monkeypatch.setattr(Steps, "frame_of", count)
+    costs = WalkCosts(np.array([[0, 9]]), np.ones(9), np.ones(9), *no_jumps(9))
+    node = np.random.default_rng(1).random((400, 9))
+    review = Review(np.arange(every, 400, every), lambda a, b, *_: node[a:b] if a % 2 else None)
+    find_walk(400, lambda a, b: node[a:b], costs, 2, review=review)
+    assert sum(turned) == 400
 
 
 def cost_of(frames: np.ndarray, node: np.ndarray, costs: WalkCosts) -> float:

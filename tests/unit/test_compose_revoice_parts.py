@@ -12,8 +12,10 @@ import torch
 from face_toys import CAMERA, toy_model, toy_track
 from torch import nn
 
+from metatalk.compose import revoice as module
 from metatalk.compose.blend import Patch
 from metatalk.compose.config import DriveConfig
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.revoice import Performance, Revoiced, Studio, revoice
 from metatalk.morphable.coefficients import PersonCoefficients, TrackCoefficients
 from metatalk.neural.generator import Generator
@@ -22,6 +24,7 @@ from metatalk.render.scene import Scene
 
 FRAMES, SIZE = 9, 32
 TRACK = toy_track(FRAMES)
+ONES = np.ones(FRAMES, np.float32)
 SCENE = Scene(toy_model(), PersonCoefficients(torch.zeros(3), torch.zeros(6)), CAMERA, SIZE)
 NOISE = np.random.default_rng(0).integers(5, 250, (CAMERA.height, CAMERA.width, 3), np.uint8)
 
@@ -207,3 +210,30 @@ def test_what_bytes_cannot_tell_is_laid_over_a_deep_frame() -> None:
         risen = float((light.picture - dark.picture)[rim].mean()) * 255
         assert rim.sum() > 10
         assert risen == pytest.approx(0.4 if bits > 8 else 0.0, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_what_stands_before_the_face_is_drawn_around_before_patches_are_mixed(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a mixed patch is not laid it is black, and would be taken for skin."""
+    done: list[str] = []
+    follow, mix = module.follow_jaw, module.mix_patches
+
+    def beside(patch: Patch, *rest: Any) -> Patch:
+        assert patch.picture[patch.alpha == 0].min(initial=1.0) > 0  # nobody's skin is black
+        done.append("beside")
+        return patch
+
+    def mixed(*patches: Any) -> Any:
+        done.append("mix")
+        return mix(*patches)
+
+    monkeypatch.setattr(module, "follow_jaw", lambda *args: replace(follow(*args), share=share))
+    monkeypatch.setattr(module, "draw_beside", beside)
+    monkeypatch.setattr(module, "mix_patches", mixed)
+    nothing = Foreground(np.array([[0, 9]]), np.zeros((1, 4), int), (np.zeros(0, np.uint8),), ONES)
+    studio = replace(studio_of(), standing=nothing)
+    list(revoice(footage(0, 1), perform(), studio))
+    wanted = {0.0: ["beside", "mix"], 0.5: ["beside", "beside", "mix"], 1.0: ["beside"]}
+    assert done == wanted[share]

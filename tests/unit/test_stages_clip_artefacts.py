@@ -13,7 +13,7 @@ from read_only_toys import refuse_writing
 
 from metatalk.errors import BusyActorError, MissingAssetError, StaleArtefactError
 from metatalk.stages import clip_artefacts
-from metatalk.stages.clip_artefacts import bring_up_to_date, run_when_free
+from metatalk.stages.clip_artefacts import bring_up_to_date, places_to_read, run_when_free
 from metatalk.stages.stage import Progress, Stage, are_fresh, run_stages, silent_progress
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.clip_places import ClipPlaces, clip_places
@@ -145,6 +145,26 @@ def test_what_is_made_anew_on_demand_is_read_from_then_on(
     assert case.bring() == case.places.aside
     assert case.bring("train_a2e") == case.places.aside  # a stage that is none of these
     assert len(case.runs) == 4
+
+
+def test_what_is_read_is_what_would_be_brought(case: Case, mount: Callable[[], None]) -> None:
+    own, aside = case.places.own, case.places.aside
+    assert list(places_to_read(case.places)) == [own, aside]
+    assert not own.parent.exists()
+    case.bring()
+    mount()
+    assert case.bring("look") == aside
+    assert list(places_to_read(case.places)) == [aside, own]
+
+
+def test_of_an_actor_without_a_fit_nothing_lies_aside(
+    case: Case, mount: Callable[[], None]
+) -> None:
+    actor = case.places.actor
+    actor.path("fit").rename(actor.path("was"))
+    assert list(places_to_read(case.places)) == [case.places.own]
+    mount()
+    assert list(places_to_read(case.places)) == [case.places.own]
 
 
 def test_where_nothing_can_be_kept_that_is_told(

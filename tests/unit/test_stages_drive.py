@@ -208,6 +208,11 @@ def test_a_preview_does_not_replace_the_whole_film(
     out.write_bytes(b"an hour")
     with pytest.raises(MediaError, match="a preview would replace it"):
         drive_actor(order(place, preview="1"), Config())
+    out.rename(place / "mouth.mov")
+    with pytest.raises(MediaError, match="a preview would replace it") as refused:
+        drive_actor(order(place, preview="1", patch=place / "mouth.mov"), Config())
+    assert "--patch" in refused.value.remedy
+    (place / "mouth.mov").rename(out)
     film = SimpleNamespace(rate=Fraction(25), timecode=None, duration_s=3.04)
     monkeypatch.setattr(drive_parts, "probe_video", lambda clip: film)
     with pytest.raises(WorkBegunError):  # an earlier preview, which this one replaces

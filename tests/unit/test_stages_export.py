@@ -19,6 +19,7 @@ import scipy.io
 import torch
 from face_toys import CAMERA, UNITS, toy_model, toy_track
 from interchange_toys import PERSON, toy_index
+from read_only_toys import refuse_writing
 
 from metatalk.errors import (
     ConfigError,
@@ -33,6 +34,7 @@ from metatalk.stages import export
 from metatalk.stages.artefacts import save_index, save_landmarks
 from metatalk.stages.export import ExportRequest, choose_kind, export_fit, find_root
 from metatalk.workspace.actor import ActorFolder
+from metatalk.workspace.clip_places import clip_places
 from metatalk.workspace.digest import digest_file, digest_path
 from metatalk.workspace.footage import remember_footage
 from metatalk.workspace.ledger import Entry, record_entries
@@ -294,15 +296,35 @@ def test_a_target_that_was_driven(actor: Path, tmp_path: Path):
     with pytest.raises(MissingAssetError) as caught:
         export_fit(actor, out, ExportRequest(target=clip))
     assert "--target" in caught.value.remedy
-    root = actor / "targets" / digest_file(clip)[-16:]
-    make_fit(root)
-    person, track, camera = load_coefficients(root / "fit" / "coefficients.npz")
-    track.expression[:, 0] = 0.625
-    save_coefficients(root / "fit" / "coefficients.npz", person, track, camera)
+    make_driven(actor / "targets" / digest_file(clip)[-16:], 0.625)
     export_fit(actor, out, ExportRequest(target=clip))
     assert {row["jawOpen"] for row in rows_of(out)} == {"0.625000"}
     entries = json.loads(out.with_name("a.csv.ledger.json").read_text())["entries"]
     assert ("other.mp4", "consent not on record") in [(e["name"], e["terms"]) for e in entries]
+
+
+def make_driven(root: Path, jaw: float) -> None:
+    """A fit that is known by how far the jaw is open."""
+    make_fit(root)
+    person, track, camera = load_coefficients(root / "fit" / "coefficients.npz")
+    track.expression[:, 0] = jaw
+    save_coefficients(root / "fit" / "coefficients.npz", person, track, camera)
+
+
+def test_a_target_s_fit_is_the_one_that_a_drive_takes(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("METATALK_CACHE", str(tmp_path / "cache"))
+    clip, out = tmp_path / "other.mp4", tmp_path / "a.csv"
+    clip.write_bytes(b"other footage")
+    places = clip_places(ActorFolder(actor), clip)
+    make_driven(places.own, 0.25)
+    make_driven(places.aside, 0.5)  # made anew by somebody who cannot write with the actor
+    export_fit(actor, out, ExportRequest(target=clip))
+    assert {row["jawOpen"] for row in rows_of(out)} == {"0.250000"}
+    refuse_writing(monkeypatch, actor)
+    export_fit(actor, out, ExportRequest(target=clip))
+    assert {row["jawOpen"] for row in rows_of(out)} == {"0.500000"}
 
 
 @pytest.mark.parametrize(

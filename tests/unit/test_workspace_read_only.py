@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,24 @@ def test_an_artefact_that_was_to_be_replaced_is_still_whole(
     (actor_root / "fit.partial" / "x.txt").write_text("two")
     refuse_renames(monkeypatch)
     assert (folder.require("fit") / "x.txt").read_text() == "one"
+
+
+def test_who_writes_is_told_that_a_rename_is_refused(
+    actor_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fitted(actor_root)
+    again = replace(CAUSE, revision=2)
+    (folder.begin(again, resume=False) / "x.txt").write_text("two")
+    with monkeypatch.context() as mounted:
+        refuse_renames(mounted)
+        with pytest.raises(MetatalkError, match="read-only"):
+            folder.finish(again, {}, 1.0)
+    stored = folder.manifest("fit")
+    assert stored is not None
+    assert stored.cause.revision == 1
+    assert (folder.path("fit") / "x.txt").read_text() == "one"
+    # What was computed is kept, and comes to its place as soon as it may.
+    assert (folder.require("fit") / "x.txt").read_text() == "two"
 
 
 def test_an_artefact_that_is_between_two_names_is_told(

@@ -170,7 +170,7 @@ def outline_things(found: Evidence, seeds: np.ndarray) -> np.ndarray:
         seeds: (h, w) bool.
 
     Returns:
-        (h, w) bool.
+        (h, w) bool; nothing, where no place is surely the thing or none is surely something else.
     """
     if not seeds.any():
         return seeds
@@ -181,6 +181,8 @@ def outline_things(found: Evidence, seeds: np.ndarray) -> np.ndarray:
     other = (found.still > OTHER * limit) | (found.told & (found.picture > found.face))
     markers = np.zeros(seeds.shape, np.int32)
     markers[other], markers[surely] = 2, 1
+    if not (markers == 1).any() or not (markers == 2).any():
+        return np.zeros_like(seeds)  # with nothing against it, one of them takes in everything
     shown = np.exp(found.mean) - DARK
     level = np.sqrt(np.clip(found.still / 0.3, 0, 1))
     grey, warm = shown.mean(-1), shown[..., 0] - shown[..., 2]

@@ -67,7 +67,7 @@ class ForegroundWatch:
         self._shots = shots
         self._trusted = track.has_face.numpy() & track.is_trusted.numpy()
         self._shot, self._lookout = -1, _NOWHERE
-        self._windows: list[np.ndarray] = []
+        self._windows: dict[int, np.ndarray] = {}  # by the row of the lookout's frames
         self._boxes = np.zeros((len(shots), 4), np.int32)
         self._masks = [np.zeros((0, 0), np.uint8) for _ in shots]
 
@@ -76,16 +76,17 @@ class ForegroundWatch:
         shot = int(np.searchsorted(self._shots[:, 0], frame, side="right")) - 1
         if shot != self._shot:
             self._close()
-            self._shot, self._windows = shot, []
+            self._shot, self._windows = shot, {}
             self._lookout = self._plan(shot, picture.width, picture.height)
         at = self._lookout
-        if len(self._windows) < len(at.frames) and at.frames[len(self._windows)] == frame:
-            self._windows.append(_shrink(picture.rgb(at.box), at.scale))
+        row = int(np.searchsorted(at.frames, frame))
+        if row < len(at.frames) and at.frames[row] == frame:
+            self._windows[row] = _shrink(picture.rgb(at.box), at.scale)
 
     def finish(self) -> Foreground:
         """What stands before the face in each shot."""
         self._close()
-        self._shot, self._lookout, self._windows = -1, _NOWHERE, []
+        self._shot, self._lookout, self._windows = -1, _NOWHERE, {}
         bare = Foreground(
             self._shots, self._boxes, tuple(self._masks), np.zeros(len(self._track), np.float32)
         )
@@ -126,11 +127,11 @@ class ForegroundWatch:
     def _close(self) -> None:
         """Tell what stands before the face in the shot that has ended."""
         at = self._lookout
-        count = len(self._windows)
-        if count < LEAST_PICTURES:
+        rows = list(self._windows)
+        if len(rows) < LEAST_PICTURES:
             return
-        windows = np.stack(self._windows)
-        found = gather_evidence(windows, at.cells[:count], at.seen[:count])
+        windows = np.stack(list(self._windows.values()))
+        found = gather_evidence(windows, at.cells[rows], at.seen[rows])
         whole = outline_things(found, find_seeds(found))
         if whole.any() and share_present(windows, whole, found.width) >= PRESENT:
             self._boxes[self._shot] = at.box

@@ -38,7 +38,7 @@ class Fallback:
     end: int  # one past the last
     kind: str  # hand, covered, turned, tilted, hidden, blur, exposure, lost or no face
     words: str  # the reason, told of the worst frame
-    severity: float  # the measure there by its limit, 1 and more
+    severity: float  # the measure there by its limit; 1 where it is small but goes on
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class _Reason:
     hold: float  # it lasts until its severity falls below this
     least: int = 1  # frames
     guard: bool = False
+    measure: np.ndarray | None = None  # (T,) what the severity was raised from, if it was
 
 
 def measure_poses(track: TrackCoefficients) -> Poses:
@@ -109,8 +110,9 @@ def find_fallbacks(
         guard, merge = (round(config.guard_s * rate), round(config.merge_s * rate))
         for first, end in shots.tolist():
             for a, b in _stretches(reason, slice(first, end), guard, merge):
-                worst = first + a + int(reason.severity[first + a : first + b].argmax())
-                severity = float(reason.severity[worst])
+                measure = reason.severity if reason.measure is None else reason.measure
+                worst = first + a + int(measure[first + a : first + b].argmax())
+                severity = float(reason.severity[first + a : first + b].max())
                 found.append(
                     Fallback(first + a, first + b, reason.kind, reason.words(worst), severity)
                 )
@@ -180,7 +182,7 @@ def _reasons(
     if config.turned and trained is not None:
         yield from _turned(track, config, trained)
     if hidden is not None:
-        yield from _covered(hidden, config, rate)
+        yield from _covered(hidden, config, shots, rate)
         if config.exposure:
             change = compare_exposure(hidden.level, hidden.clipped, hidden.looked, shots, rate)
             yield _exposed(change, config)
@@ -215,7 +217,9 @@ def _tell_turn(kind: str, angle: np.ndarray, low: float, high: float) -> Callabl
     return words
 
 
-def _covered(hidden: Hidden, config: FallbackConfig, rate: float) -> Iterator[_Reason]:
+def _covered(
+    hidden: Hidden, config: FallbackConfig, shots: np.ndarray, rate: float
+) -> Iterator[_Reason]:
     if config.hands:
         share = np.where(_is_hand(hidden), hidden.hand_share, 0.0)
         yield _Reason(
@@ -228,13 +232,15 @@ def _covered(hidden: Hidden, config: FallbackConfig, rate: float) -> Iterator[_R
         )
     if config.covered:
         blob = hidden.strange_blob
+        covering = blob / config.covered_share
         yield _Reason(
             "covered",
-            _lasting(blob / config.covered_share, rate),
+            _lasting(covering, shots, rate),
             lambda t: f"something covers {100 * blob[t]:.0f} % of the lower face",
             COVERED_HOLD,
             LEAST_FRAMES,
             guard=True,
+            measure=covering,
         )
     if config.turned:
         usual = np.median(hidden.seen_share[hidden.looked]) if hidden.looked.any() else 1.0
@@ -258,13 +264,15 @@ def _covered(hidden: Hidden, config: FallbackConfig, rate: float) -> Iterator[_R
         )
 
 
-def _lasting(severity: np.ndarray, rate: float) -> np.ndarray:
+def _lasting(severity: np.ndarray, shots: np.ndarray, rate: float) -> np.ndarray:
     """Raise what is small but goes on: noise and misfits come and go from frame to frame."""
     frames = max(round(LASTING_S * rate), 1)
     least = np.where(severity >= COVERED_HOLD, np.minimum(severity, 1.0), 0.0)
-    mean = np.convolve(least, np.full(frames, 1 / frames))[frames // 2 :][: len(severity)]
+    mean, window = np.zeros(len(severity)), np.full(frames, 1 / frames)
+    for first, end in shots.tolist():  # what was there before a cut does not go on after it
+        mean[first:end] = np.convolve(least[first:end], window)[frames // 2 :][: end - first]
     lasts = (least > 0) & (mean >= COVERED_HOLD)
-    return np.where(lasts, severity + 1, severity)  # the worst frame is still the worst
+    return np.where(lasts, np.maximum(severity, 1.0), severity)
 
 
 def _exposed(change: ExposureChange, config: FallbackConfig) -> _Reason:

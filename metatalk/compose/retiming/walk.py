@@ -127,19 +127,21 @@ def find_walk(
         raise ShapeError(
             f"no walk of {count} frames stays within a shot", "use footage with longer shots"
         )
-    places = np.empty(count, np.int64)
+    frames = np.empty(count, np.int64)
     for first, end in reversed(stretches):
         pieces, states = _pieces(first, end, breaks), [kept.pop()]
         for a, b in pieces[:-1]:
             states.append(states[-1].copy())
             _go(states[-1], node, a, b, steps)
         for a, b in reversed(pieces):
-            asked = node if review is None else _add_charge(node, review.charge, b, steps, places)
+            asked = node if review is None else _add_charge(node, review.charge, b, frames[b:])
             back = np.zeros((b - a, 2, 2 if run else 1, steps.places), np.uint8)
             _go(states.pop(), asked, a, b, steps, back)
-            row, place = trace(back, steps, row, place, places[a:b])
-    places[0] = place
-    return steps.frame_of(places), (taken + units) * UNIT
+            places = np.empty(b - a, np.int64)
+            row, place = trace(back, steps, row, place, places)
+            frames[a:b] = steps.frame_of(places)  # once, however often a review asks for them
+    frames[:1] = steps.frame_of(np.array([place]))
+    return frames, (taken + units) * UNIT
 
 
 def _go(
@@ -158,11 +160,8 @@ def _go(
     return taken
 
 
-def _add_charge(
-    node: NodeCosts, charge: Charge, settled: int, steps: Steps, places: np.ndarray
-) -> NodeCosts:
-    """The costs of a piece, after which the walk is settled."""
-    later = steps.frame_of(places[settled:])
+def _add_charge(node: NodeCosts, charge: Charge, settled: int, later: np.ndarray) -> NodeCosts:
+    """The costs of a piece, after which the walk is settled: it shows the frames `later`."""
 
     def costs(first: int, end: int) -> np.ndarray:
         plain, more = node(first, end), charge(first, end, settled, later)
