@@ -163,8 +163,8 @@ def drive(
     ] = None,
     markers: Annotated[
         list[Path] | None,
-        _option(_DELIVERY, "Mark the places to review: .edl, .fcpxml, .otio, .csv; may be "
-                "repeated.", metavar="FILE"),
+        _option(_DELIVERY, "Mark the places to review: .otio, .fcpxml, .edl, .resolve.edl, .txt, "
+                ".csv; may be repeated.", metavar="FILE"),
     ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
@@ -230,7 +230,7 @@ def drive(
         from metatalk.stages.drive import drive_actor
         from metatalk.stages.drive_order import DriveOrder
         from metatalk.stages.performer import Performer
-        from metatalk.stages.script import Script, read_transcript
+        from metatalk.stages.script import script_of
 
         performer = None
         if expression_from:
@@ -242,7 +242,7 @@ def drive(
             target=target,
             expression=expression,
             performer=performer,
-            script=Script(phones, read_transcript(transcript) if transcript else None),
+            script=script_of(phones, transcript),
             segments=segments,
             changed_from=changed_from,
             preview=preview,

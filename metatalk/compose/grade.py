@@ -163,7 +163,7 @@ def compare_faces(
     contrast = _contrast(y_here, y_there)
     dark = float(convert_codes(shot.dark, *transfers) @ LUMA), float(actor.dark @ LUMA)
     luma_here, luma_there = _curve(y_here, y_there, contrast, dark)
-    saturation = _saturation(y_here, c_here, c_there)
+    saturation = _saturation(y_here, c_here, y_there, c_there)
     side_here = _side(luma_here, y_here, c_here, saturation == 0)
     side_there = _side(luma_there, y_there, c_there, saturation == 0)
     light = _light(shot.colours[both][kept], there)
@@ -262,7 +262,9 @@ def _alike(here: np.ndarray, there: np.ndarray) -> np.ndarray:
     for _ in range(_ROUNDS):
         slope, base = np.polyfit(there[kept], here[kept], 1)
         apart: np.ndarray = np.abs(here - slope * there - base)
-        kept = apart <= _OUTLYING * max(float(apart[kept].std()), 1e-4)
+        # About the line, not about their own mean: two equal halves have no spread about that.
+        spread = float(np.sqrt((apart[kept] ** 2).mean()))
+        kept = apart <= _OUTLYING * max(spread, 1e-4)
     return kept
 
 
@@ -283,12 +285,21 @@ def _contrast(here: np.ndarray, there: np.ndarray) -> float:
     return float(np.clip(_gain(here[:, None], there[:, None], likely), *_CONTRASTS))
 
 
-def _saturation(luma: np.ndarray, here: np.ndarray, there: np.ndarray) -> float:
-    """The chroma (K, 2) of a shot over the actor's; 0 where its luma (K,) explains it."""
+def _saturation(
+    luma: np.ndarray, here: np.ndarray, luma_there: np.ndarray, there: np.ndarray
+) -> float:
+    """The chroma (K, 2) of a shot over the actor's; 0 where its luma (K,) explains it.
+
+    Where the actor's luma explains the actor's as well, and both have one tint, it is 1.
+    """
     m_here, m_there = np.median(here, 0), np.median(there, 0)
     likely = float(m_here @ m_there / max(float(m_there @ m_there), 1e-6))
     own = here - here.mean(0) - (luma - luma.mean())[:, None] * _trend(luma, here)
     varied = there - there.mean(0)
+    drawn = varied - (luma_there - luma_there.mean())[:, None] * _trend(luma_there, there)
+    is_plain = max(float((own**2).mean()), float((drawn**2).mean())) <= _NOISE**2
+    if is_plain and np.abs(m_here - m_there).max() < _COLOURLESS:
+        return 1.0  # neither has a colour of its own
     spread = np.sqrt((own**2).mean() / ((varied**2).mean() + _NOISE**2))
     return 0.0 if spread < _GREY else float(min(_gain(here, there, likely), _CONTRASTS[1]))
 

@@ -15,6 +15,7 @@ from metatalk.workspace.cache import writing_in
 from metatalk.workspace.clip_places import ClipPlaces
 
 LOG = logging.getLogger(__name__)
+MEASURED_LATER = frozenset({"occlusion", "grades"})  # by stages of their own
 POLL_S = 0.2  # another drive of the same clip may be measuring it
 
 

@@ -222,7 +222,7 @@ def _entries(order: DriveOrder, drive: Drive, config: Config) -> list[Entry]:
     performer, audio, script = order.performer, order.audio, order.script
     entries += [performance_entry(entries, performer)] if performer else []
     given = {"speech": audio, "former speech": order.changed_from, "curves": order.expression}
-    given |= {"phones": script.phones, "subtitles": order.subtitles}
+    given |= {"phones": script.phones, "transcript": script.file, "subtitles": order.subtitles}
     entries += [own_entry(kind, path) for kind, path in given.items() if path is not None]
     if not script.phones and audio and not performer and config.drive.closure.strength:
         entries += phone_model_entries()

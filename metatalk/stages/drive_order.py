@@ -86,7 +86,7 @@ class DriveOrder:
     def sources(self) -> list[Path]:
         """Every file that is read, as far as it is named; none may be written over."""
         named = [self.audio, self.expression, self.changed_from, self.script.phones, *self.clips]
-        named.append(self.subtitles)
+        named += [self.subtitles, self.script.file]
         return [path for path in named if path is not None]
 
     @property

@@ -28,6 +28,7 @@ from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
 from metatalk.stages.artefacts import load_index
+from metatalk.stages.clip_artefacts import MEASURED_LATER
 from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_parts import Segments, choose_segments, preview_frames
 from metatalk.stages.face_model import open_face_model
@@ -35,7 +36,6 @@ from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.grades import open_grades
 from metatalk.stages.keeping import keep_filmed
 from metatalk.stages.mouths import Mouth, open_acted_mouth, open_spoken_mouth
-from metatalk.stages.occlusion import OCCLUSION
 from metatalk.stages.performance import drawn_expression
 from metatalk.stages.performer import open_performance
 from metatalk.stages.retiming import Hearing, begin_plan, choose_plan
@@ -125,7 +125,7 @@ def prepare_drive(
     folder, config, model = begun.folder, begun.config, begun.model
     spoken_s = audio_duration(order.audio) if order.audio else None
     edits = _read_edits(begun)
-    others = rerun - {OCCLUSION.name}
+    others = rerun - MEASURED_LATER
     footage = open_footage(folder, order.target, config, others, progress_factory)
     mouth, sound = _open_mouth(begun, footage, spoken_s, scratch)
     hearing = Hearing(sound, config.a2e.activity)
@@ -179,7 +179,7 @@ def _open_mouth(
         assert spoken_s is not None
         spoken = open_spoken_mouth(folder, order.audio, spoken_s, order.script, config, model)
         return spoken, order.audio
-    others = begun.rerun - {OCCLUSION.name}
+    others = begun.rerun - MEASURED_LATER
     performed = open_performance(
         folder, order.performer, footage, config, others, begun.progress_factory
     )

@@ -35,9 +35,9 @@ from metatalk.workspace.manifest import Metrics
 LOG = logging.getLogger(__name__)
 FILE = "colours.npz"
 REAL = "real.npy"  # the crops of a trained actor's footage
-REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
-MOST_FRAMES = 96  # of a clip that are looked at,
-FEWEST, MOST = 3, 24  # and of a shot
+REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion", "grades"})
+MOST_FRAMES = 96  # of a clip that are looked at, about; FEWEST of every shot at least
+FEWEST, MOST = 3, 24  # of a shot
 _NAMES = {SDR: "ordinary", PQ: "PQ", HLG: "HLG"}
 
 
@@ -123,9 +123,12 @@ def open_grades(
     sources = {name: apart.require(name) for name in ("ingest", "landmarks", "fit")}
     sources["clip"] = footage.clip
     sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
-    again = frozenset({GRADES.name}) if rerun & REMADE_WITH else frozenset()
-    places = clip_places(folder, footage.clip)
-    root = bring_up_to_date([GRADES], places, sources, config, again, progress_factory)
+    places, anew = clip_places(folder, footage.clip), frozenset({GRADES.name})
+    again = anew if rerun & REMADE_WITH else frozenset[str]()
+    try:
+        root = bring_up_to_date([GRADES], places, sources, config, again, progress_factory)
+    except StaleArtefactError:  # it costs seconds: nobody need ask for it
+        root = bring_up_to_date([GRADES], places, sources, config, anew, progress_factory)
     shots, seen = load_colours(ActorFolder(root).path(GRADES.name) / FILE)
     transfers = read_transfer(apart), read_transfer(folder)
     actor = read_actor(folder, model)
@@ -182,7 +185,7 @@ def load_colours(path: Path) -> tuple[np.ndarray, list[FaceColours]]:
             return stored["shots"], [FaceColours(*one) for one in seen]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, ShapeError) as error:
         raise StaleArtefactError(
-            f"{path} cannot be read: {error}", "make it anew: --rerun occlusion"
+            f"{path} cannot be read: {error}", f"make it anew: --rerun {GRADES.name}"
         ) from error
 
 

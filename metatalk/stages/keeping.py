@@ -17,7 +17,12 @@ from metatalk.compose.fallback.stretches import (
 from metatalk.config import Config
 from metatalk.morphable.coefficients import load_coefficients
 from metatalk.stages.footage import Footage
-from metatalk.stages.occlusion import find_hidden, find_standing, open_hidden
+from metatalk.stages.occlusion import (
+    find_hidden,
+    find_standing,
+    open_hidden,
+    open_standing,
+)
 from metatalk.stages.stage import ProgressFactory
 from metatalk.workspace.actor import ActorFolder
 
@@ -46,16 +51,18 @@ def keep_filmed(
     Raises:
         MetatalkError: whatever the user can mend.
     """
-    hidden = None
+    hidden, standing = None, None
     if config.drive.fallback.enabled:
         hidden = open_hidden(folder, footage, config, rerun, progress_factory)
-        if known_standing(folder, footage, config) is not None:
+        if config.drive.fallback.standing:
+            standing = open_standing(folder, footage) or None
+        if standing is not None:
             LOG.warning(
                 "something stands before the face in %s: it stays as filmed, and the new mouth "
                 "is drawn beside it",
                 footage.clip.name,
             )
-    found = _find(folder, footage, config, hidden)
+    found = _find(folder, footage, config, hidden, standing)
     return found, fallback_strength(found, footage.landmarks.shots, config.drive.fade_frames)
 
 
@@ -81,19 +88,23 @@ def known_strength(folder: ActorFolder, footage: Footage, config: Config) -> np.
                 "`drive` this clip once before",
                 footage.clip.name,
             )
-    found = _find(folder, footage, config, hidden)
+    standing = known_standing(folder, footage, config)
+    found = _find(folder, footage, config, hidden, standing)
     return fallback_strength(found, footage.landmarks.shots, config.drive.fade_frames)
 
 
 def _find(
-    folder: ActorFolder, footage: Footage, config: Config, hidden: Hidden | None
+    folder: ActorFolder,
+    footage: Footage,
+    config: Config,
+    hidden: Hidden | None,
+    standing: Foreground | None,
 ) -> list[Fallback]:
     trained = None
     if config.drive.fallback.enabled:
         _, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
         trained = measure_poses(own)
     rate, shots = float(footage.index.rate), footage.landmarks.shots
-    standing = known_standing(folder, footage, config)
     return find_fallbacks(
         footage.track, shots, rate, config.drive.fallback, hidden, trained, standing
     )

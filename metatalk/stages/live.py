@@ -46,6 +46,7 @@ from metatalk.neural.source_follower import SourceFollower
 from metatalk.render.bands import count_cores
 from metatalk.stages.actor import actor_config, require_face_model, require_trained
 from metatalk.stages.artefacts import load_mouth
+from metatalk.stages.clip_artefacts import MEASURED_LATER
 from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.grades import open_grades
@@ -209,7 +210,8 @@ def drive_live(
         config = actor_config(folder, config)
         require_face_model(folder, config)
         model = open_face_model(config.fit.face_model, config.landmarks)
-        footage = open_footage(folder, target, config, rerun, progress_factory)
+        others = rerun - MEASURED_LATER
+        footage = open_footage(folder, target, config, others, progress_factory)
         grades = open_grades(folder, footage, config, model, rerun, progress_factory)
         opened = open_studio(folder, footage, config, model, grades)
         cast = Cast(folder, footage, config, opened)

@@ -36,7 +36,7 @@ from metatalk.media.video import read_pictures
 from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.stages.artefacts import load_landmarks, make_array
-from metatalk.stages.clip_artefacts import bring_up_to_date
+from metatalk.stages.clip_artefacts import bring_up_to_date, places_to_read
 from metatalk.stages.face_model import face_model_card, open_face_model
 from metatalk.stages.footage import Footage
 from metatalk.stages.stage import (
@@ -51,6 +51,7 @@ from metatalk.workspace.manifest import Metrics
 
 FILE, STANDING = "hidden.npz", "standing.npz"
 REMADE_WITH = frozenset({"all", "ingest", "landmarks", "fit", "occlusion"})
+LEAST_BARE = 0.05  # of the lower face, beside what stands before it
 INSIDE, UNDER_HAND = 1, 2  # bits of what is noted of a cell
 Found = TypeVar("Found")
 
@@ -81,8 +82,8 @@ def compute(
         written = colours, notes, shares, edges
         seen = _watch(inputs["clip"], grid, track, camera, shots, written, standing, progress)
         found = standing.finish()
-        _set_apart(grid, track, camera, found, notes)
-        hidden = _compare(grid, track, seen, colours, notes, shares, edges)
+        apart = _set_apart(grid, track, camera, found, notes)
+        hidden = _compare(grid, track, seen, colours, notes, shares, edges, apart)
     np.savez(out / FILE, **vars(hidden))
     np.savez_compressed(out / STANDING, **found.to_arrays())
     return {
@@ -134,6 +135,7 @@ def _compare(
     notes: np.ndarray,
     shares: np.ndarray,
     edges: np.ndarray,
+    apart: np.ndarray,
 ) -> Hidden:
     trusted = np.flatnonzero(seen & track.is_trusted.numpy())
     frames = trusted if len(trusted) else np.flatnonzero(seen)
@@ -149,7 +151,8 @@ def _compare(
         found.hand_away,
         found.share,
         found.blob,
-        found.seen,
+        # What is behind a standing thing is not turned away.
+        found.seen / np.maximum(1 - apart, LEAST_BARE),
         edges,
         seen,
         found.level,
@@ -163,12 +166,21 @@ def _set_apart(
     camera: Camera,
     standing: Foreground,
     notes: np.ndarray,
-) -> None:
-    """Note cells behind what stands before the face all the while as not seen."""
+) -> np.ndarray:
+    """Note cells behind what stands before the face all the while as not seen.
+
+    Returns:
+        (T,) float32: the share of the lower face's area that is behind it.
+    """
+    area = grid.area * grid.lower
+    apart = np.zeros(len(track), np.float32)
     for frame in np.flatnonzero(track.has_face.numpy()).tolist():
         if standing.stands_in(frame):
             places = place_cells(grid, track.take(np.array([frame])), camera)[0]
-            notes[frame, standing.covers(frame, places)] &= UNDER_HAND
+            covered = standing.covers(frame, places)
+            notes[frame, covered] &= UNDER_HAND
+            apart[frame] = area[covered].sum() / max(float(area.sum()), 1e-6)
+    return apart
 
 
 def _batches(
@@ -185,7 +197,7 @@ def _batches(
 OCCLUSION = Stage(
     "occlusion",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=2,
+    revision=3,
     compute=compute,
     section="fit",
     also=("landmarks",),
@@ -234,6 +246,28 @@ def _is_older(places: ClipPlaces) -> bool:
     root = places.own if can_be_written(places.own) else places.aside
     made = ActorFolder(root).manifest(OCCLUSION.name)
     return made is not None and made.cause.revision < OCCLUSION.revision
+
+
+def open_standing(folder: ActorFolder, footage: Footage) -> Foreground:
+    """Read what stands before the face all the while, where `open_hidden` has just measured it.
+
+    Args:
+        folder: the actor.
+        footage: the clip.
+
+    Returns:
+        The masks; false where nothing stands.
+
+    Raises:
+        StaleArtefactError: the file is damaged.
+    """
+    for root in places_to_read(clip_places(folder, footage.clip)):
+        if _is_of(ActorFolder(footage.root), ActorFolder(root)):
+            return load_standing(ActorFolder(root).path(OCCLUSION.name) / STANDING)
+    raise StaleArtefactError(
+        f"what hides the face in {footage.clip.name} is not measured any more",
+        f"make it anew: --rerun {OCCLUSION.name}",
+    )
 
 
 def find_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:

@@ -35,6 +35,7 @@ class Script:
 
     phones: Path | None = None  # a TextGrid
     transcript: str | None = None  # English
+    file: Path | None = None  # that the transcript was read from
 
     def __post_init__(self) -> None:
         if self.phones is not None and self.transcript is not None:
@@ -43,18 +44,28 @@ class Script:
             )
 
 
+def script_of(phones: Path | None, transcript: str | None) -> Script:
+    """The script that two options name: a TextGrid, and a text or its file."""
+    if transcript is None:
+        return Script(phones)
+    return Script(phones, read_transcript(transcript), _file_of(transcript))
+
+
+def _file_of(words: str) -> Path | None:
+    try:
+        return Path(words) if Path(words).is_file() else None
+    except OSError:  # a text may be too long for a file's name
+        return None
+
+
 def read_transcript(words: str) -> str:
     """The text that an option names: a file's content where there is such a file, else itself.
 
     Raises:
         MediaError: the file is not a text.
     """
-    path = Path(words)
-    try:
-        is_file = path.is_file()
-    except OSError:  # a text may be too long for a file's name
-        is_file = False
-    if not is_file:
+    path = _file_of(words)
+    if path is None:
         return words
     try:
         return path.read_text(encoding="utf-8")

@@ -41,8 +41,7 @@ def require_like_pixels(actor: Path, clip: Path) -> None:
             f"{clip}: pixels {float(asked):.3g} times as wide as high;"
             f" the actor learned from pixels of {float(own):.3g}",
             "bring it into the actor's: ffmpeg -i CLIP -vf"
-            f" scale=trunc(iw*{float(asked / own):.5g}/2)*2:ih,"
-            f"setsar={own.numerator}/{own.denominator} OUT",
+            f' "scale=trunc(iw*{asked / own}/2)*2:ih,setsar={own}" OUT',
         )
 
 

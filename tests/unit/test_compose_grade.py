@@ -127,6 +127,42 @@ def test_shading_hides_contrast_but_never_makes_it_up() -> None:
     assert found[1].contrast == pytest.approx(0.9, abs=0.1)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_face_half_in_shadow_is_compared(seed: int) -> None:
+    """No place stands out where half of them lie above the line and half below it."""
+    skin = face(seed)[80:]  # without the dark places, which lie on the line
+    shading = np.where(np.arange(len(skin)) % 2, 0.5, 1.25)[:, None]
+    found = compare_faces(seen((skin * shading).clip(0, 1)), seen(skin))
+    assert found is not None
+    assert found[1].brightness == pytest.approx(-0.125 * (skin @ LUMA).mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("levels", [(0.85, 1.1), (1.1, 0.85)])
+def test_a_face_a_little_in_shadow_is_in_the_actors_grade(
+    levels: tuple[float, float], seed: int
+) -> None:
+    shading = np.where(np.arange(PLACES) % 2, *levels)[:, None]
+    found = compare_faces(seen((face(seed) * shading).clip(0, 1)), seen(face(seed)))
+    assert found is not None
+    assert not differs(found[1], CONFIG)
+
+
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.08, 0.98, 0.78)])
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_a_colourless_actor_is_in_the_grade_of_its_own_footage(
+    tint: tuple[float, float, float], noise: float
+) -> None:
+    actor = grey(face()) * np.array(tint, np.float32)
+    shot = actor + np.random.default_rng(4).normal(0, noise, actor.shape)
+    found = compare_faces(seen(shot), seen(actor))
+    assert found is not None
+    assert not differs(found[1], CONFIG)
+    coloured = compare_faces(seen(actor), seen(face()))
+    assert coloured is not None
+    assert coloured[1].saturation == 0  # the actor has a colour here
+
+
 @pytest.mark.parametrize("kind", [PQ, HLG])
 def test_hdr_is_met_by_its_own_formula(kind: int) -> None:
     codes = convert_codes(face(), SDR, kind)

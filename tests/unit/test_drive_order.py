@@ -55,6 +55,8 @@ def test_every_file_is_known() -> None:
     assert [path.name for path in whole.outputs] == [
         "out.mp4", "patch.mov", "m.edl", "m.otio", "path.png",
     ]  # fmt: skip
+    said = order(script=Script(transcript="mary", file=Path("said.txt")))
+    assert said.sources == [WORDS, Path("said.txt")]
     acted = order(performer=Performer(clip), target=None)
     assert acted.clips == [None, clip]
     assert acted.sources == [WORDS, clip]

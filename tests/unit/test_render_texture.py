@@ -225,3 +225,29 @@ def test_a_face_to_carry_from_needs_no_weights() -> None:
     np.testing.assert_array_equal(fast.seen.triangle, full.seen.triangle)
     one, other = (carry_mouth(SCENE, new, old, threads=1).source for old in (fast, full))
     np.testing.assert_array_equal(one, other)
+
+
+def carried_but(missing: np.ndarray) -> CarryMap:
+    """Everything in its place but what is missing."""
+    source = np.stack([COLUMNS, ROWS], -1)[None].astype(np.float32).copy()
+    source[0, missing] = np.nan
+    return CarryMap(source, ~missing[None])
+
+
+def test_small_gaps_of_the_skin_are_told_by_what_surrounds_them() -> None:
+    """A network draws black specks as it is shown them."""
+    missing = np.zeros((SIZE, SIZE), bool)
+    missing[30:32, 30:35] = True  # a gap
+    missing[50:60, 20:60] = True  # far too large for one
+    missing[10:12, 60:64] = True  # a gap where no skin is drawn, as between the lips
+    drawn = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
+    drawn[0, 8:14, 58:66] = 0
+    picture = waves()
+    texture = fetch_texture(picture, carried_but(missing), drawn)[0]
+    away = np.abs(texture[..., :3].astype(int) - picture[0])
+    assert away[30:32, 30:35].max() < 20
+    assert (texture[30:32, 30:35, 3] == 0).all()  # and yet it is not believed
+    assert not texture[50:60, 20:60, :3].any()
+    assert not texture[10:12, 60:64, :3].any()
+    plain = fetch_texture(picture, carried_but(missing))[0]
+    assert not plain[30:32, 30:35, :3].any()  # nothing is drawn: nothing is known of gaps

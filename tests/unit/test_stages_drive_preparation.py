@@ -71,6 +71,8 @@ class Bench:
         self.steps: list[str] = []
         self.read: list[Path] = []
         self.eyes: list[tuple[Any, ...]] = []
+        self.taken_apart: list[frozenset[str]] = []  # anew
+        self.measured: list[frozenset[str]] = []
         self.clip = footage()
         transforms = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]]), (FRAMES, 1, 1))
         opened = SimpleNamespace(
@@ -82,10 +84,10 @@ class Bench:
             "actor_config": lambda folder, config: config,
             "open_face_model": lambda *_: MODEL,
             "audio_duration": lambda path: self.mouth.heard_s,
-            "open_footage": lambda *_: self.clip,
+            "open_footage": lambda *words: self._open(words[3], self.clip),
             "open_spoken_mouth": lambda *_: self.mouth,
-            "keep_filmed": lambda *_: self._note("keep", ([], np.ones(FRAMES, np.float32))),
-            "open_grades": lambda *_: None,
+            "keep_filmed": lambda *words: self._keep(words[3]),
+            "open_grades": lambda *words: self.measured.append(words[4]),
             "open_studio": lambda *_: opened,
             "prepare_eyes": lambda *words: self.eyes.append(words),
         }
@@ -94,18 +96,24 @@ class Bench:
         monkeypatch.setattr(retiming, "read_pictures", blank)
         monkeypatch.setattr(retiming, "read_sound", self._read)
 
-    def _note(self, step: str, answer: Any) -> Any:
-        self.steps.append(step)
-        return answer
+    def _open(self, rerun: frozenset[str], clip: Footage) -> Footage:
+        self.taken_apart.append(rerun)
+        return clip
+
+    def _keep(self, rerun: frozenset[str]) -> Any:
+        self.steps.append("keep")
+        self.measured.append(rerun)
+        return [], np.ones(FRAMES, np.float32)
 
     def _read(self, path: Path) -> Any:
         self.read.append(path)
         return SimpleNamespace(samples=np.zeros(32000, np.float32))
 
-    def prepare(self, order: DriveOrder | None = None, **drive: Any) -> Drive:
+    def prepare(self, order: DriveOrder | None = None, *rerun: str, **drive: Any) -> Drive:
         asked = order or DriveOrder(Path("actor"), Path("out.mp4"), WORDS)
         weights = {"retiming": RetimingConfig(run_s=0.2), **drive}
-        return prepare_drive(asked, Config(drive=DriveConfig(**weights)), Path("scratch"))
+        config = Config(drive=DriveConfig(**weights))
+        return prepare_drive(asked, config, Path("scratch"), frozenset(rerun))
 
 
 @pytest.fixture
@@ -216,3 +224,18 @@ def test_what_is_acted_is_heard_where_nothing_else_is_given(
     assert heard_s == (Fraction(FRAMES, 25) if own_sound else Fraction(2))
     assert drive.sound == (Path("scratch/sound.flac") if own_sound else WORDS)
     assert len(drive.plan) == 25 * heard_s
+
+
+@pytest.mark.parametrize("word", ["occlusion", "grades"])
+def test_what_is_measured_later_is_no_stage_of_taking_a_clip_apart(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    performed = footage()
+    monkeypatch.setattr(
+        drive_preparation, "open_performance", lambda *words: bench._open(words[4], performed)
+    )
+    monkeypatch.setattr(drive_preparation, "open_acted_mouth", lambda *_: Saying(Fraction(1)))
+    acted = DriveOrder(Path("actor"), Path("out.mp4"), WORDS, performer=Performer(Path("act.mp4")))
+    bench.prepare(acted, word, "fit")
+    assert bench.taken_apart == [{"fit"}] * 2
+    assert bench.measured == [{word, "fit"}] * 2

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from mouth_folders import fill_actor, leave
 from mouth_toys import mouth_model
+from read_only_toys import refuse_writing
 
 from metatalk.compose.grade_config import GradeConfig
 from metatalk.compose.grade_transfer import PQ, SDR
@@ -21,7 +22,7 @@ from metatalk.errors import StaleArtefactError
 from metatalk.render.crops import warp_to_crop
 from metatalk.stages import grades
 from metatalk.stages.footage import Footage, read_footage
-from metatalk.stages.grades import FILE, load_colours, open_grades, read_transfer
+from metatalk.stages.grades import FILE, GRADES, load_colours, open_grades, read_transfer
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.footage import remember_footage
 
@@ -124,8 +125,28 @@ def test_it_is_measured_once_and_again_when_asked(bench: Bench) -> None:
     for _ in range(2):
         bench.open(bench.clip)
     assert len(bench.reads) == 1
-    bench.open(bench.clip, None, "occlusion")
+    for count, word in enumerate(("occlusion", "grades"), 2):
+        bench.open(bench.clip, None, word)
+        assert len(bench.reads) == count
+
+
+@pytest.mark.parametrize("mounted_read_only", [False, True])
+def test_what_is_stale_is_measured_again_unasked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mounted_read_only: bool
+) -> None:
+    monkeypatch.setenv("METATALK_CACHE", str(tmp_path / "cache"))
+    bench.flat = True
+    if mounted_read_only:
+        refuse_writing(monkeypatch, bench.folder.root)
+    with monkeypatch.context() as older:
+        older.setattr(grades, "GRADES", replace(GRADES, revision=0))
+        bench.open(bench.clip)
+    for _ in range(2):
+        assert bench.open(bench.clip) is not None
     assert len(bench.reads) == 2
+    fill_actor(bench.clip.root, PX, FRAMES + 2)
+    bench.open(bench.clip)
+    assert len(bench.reads) == 3
 
 
 def test_it_can_be_turned_off(bench: Bench) -> None:
@@ -144,7 +165,7 @@ def test_an_actor_without_crops_is_driven_as_ever(bench: Bench) -> None:
 
 def test_a_damaged_artefact_says_how_to_mend_it(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no archive")
-    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+    with pytest.raises(StaleArtefactError, match="--rerun grades"):
         load_colours(tmp_path / FILE)
 
 

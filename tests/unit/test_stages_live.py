@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -220,3 +221,29 @@ def test_only_what_a_stream_cannot_follow_is_named(caplog) -> None:
     told = caplog.text
     assert "drive.retime, drive.eyes, drive.closure:" in told
     assert "mouth" not in told
+
+
+@pytest.mark.parametrize("word", ["occlusion", "grades"])
+def test_what_is_measured_later_is_no_stage_of_taking_a_clip_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str
+) -> None:
+    asked: list[frozenset[str]] = []
+
+    class EnoughError(Exception):
+        """The rest of the stream is not of interest."""
+
+    def measure(*words: Any) -> None:
+        asked.append(words[4])
+        raise EnoughError
+
+    for name in ("require_trained", "require_face_model", "open_face_model"):
+        monkeypatch.setattr(live, name, lambda *_: None)
+    monkeypatch.setattr(live, "actor_config", lambda folder, config: config)
+    monkeypatch.setattr(live, "open_footage", lambda *words: asked.append(words[3]))
+    monkeypatch.setattr(live, "open_grades", measure)
+    rerun = frozenset({word, "fit"})
+    with pytest.raises(EnoughError):
+        live.drive_live(
+            tmp_path, "-", "udp://nobody", Config(), threading.Event(), None, None, rerun
+        )
+    assert asked == [{"fit"}, rerun]

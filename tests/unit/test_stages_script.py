@@ -21,6 +21,7 @@ from metatalk.stages.script import (
     _in_speech,
     close_spoken_lips,
     read_transcript,
+    script_of,
     script_phones,
 )
 
@@ -44,6 +45,9 @@ def test_a_transcript_is_a_text_or_a_file_of_it(tmp_path: Path) -> None:
     note = tmp_path / "said.txt"
     note.write_text("Mary rolled", encoding="utf-8")
     assert read_transcript(str(note)) == "Mary rolled"
+    assert script_of(None, str(note)) == Script(None, "Mary rolled", note)
+    assert script_of(None, "Mary rolled") == Script(None, "Mary rolled")
+    assert script_of(Path("a.TextGrid"), None) == Script(Path("a.TextGrid"))
     note.write_bytes(b"\xff\xfe\x00binary\x80")
     with pytest.raises(MediaError, match="not a text"):
         read_transcript(str(note))

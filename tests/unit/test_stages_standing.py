@@ -19,14 +19,15 @@ from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.stages import occlusion
 from metatalk.stages.footage import Footage, read_footage
 from metatalk.stages.keeping import keep_filmed, known_standing
-from metatalk.stages.occlusion import STANDING, load_standing
+from metatalk.stages.occlusion import STANDING, load_standing, open_hidden, open_standing
 from metatalk.stages.stage import silent_progress
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.footage import remember_footage
 
-FRAMES = 40
+FRAMES = 48
 SHIFTS = np.rint(8 * np.sin(0.7 * np.arange(FRAMES))).astype(int)
 MOUTH = (slice(100, 200), slice(136, 184))  # most of the lips
+HALF = (slice(60, 180), slice(100, 156))  # of what is seen of the head
 CHEEK = (slice(130, 200), slice(122, 142))
 
 
@@ -116,6 +117,39 @@ def test_a_bar_before_all_of_the_mouth_keeps_it_filmed(
     fallbacks, kept = keep_filmed(*actor, Config(), frozenset(), silent_progress)
     assert any("of the lips" in one.words for one in fallbacks)
     assert (kept == 0).mean() > 0.5
+
+
+def test_what_is_behind_a_bar_is_not_turned_away(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = 28  # most frames are bare: they are the usual ones
+    shots = np.array([[0, cut], [cut, FRAMES]])
+    marks = replace(actor[1].landmarks, shots=shots)
+    monkeypatch.setattr(occlusion, "load_landmarks", lambda _: marks)
+    frames = [Frame(index, HALF if index >= cut else None) for index in range(FRAMES)]
+    monkeypatch.setattr(occlusion, "read_pictures", lambda _: iter(frames))
+    footage = replace(actor[1], landmarks=marks)
+    fallbacks, _ = keep_filmed(actor[0], footage, Config(), frozenset(), silent_progress)
+    standing = open_standing(actor[0], footage)
+    assert [standing.stands_in(frame) for frame in (0, cut)] == [False, True]
+    seen = open_hidden(actor[0], footage, Config()).seen_share
+    assert np.median(seen[cut:]) == pytest.approx(np.median(seen[:cut]), abs=0.05)
+    assert not [one.words for one in fallbacks if "faces the camera" in one.words]
+
+
+def test_a_damaged_mask_stops_a_drive(
+    actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(monkeypatch, CHEEK)
+    keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    (path,) = actor[0].root.rglob(STANDING)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
+        keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    assert known_standing(*actor, Config()) is None  # a show goes on
+    off = replace(Config().drive.fallback, standing=False)
+    config = replace(Config(), drive=replace(Config().drive, fallback=off))
+    keep_filmed(*actor, config, frozenset(), silent_progress)
 
 
 def test_nothing_stands_before_a_bare_face(
