@@ -48,7 +48,9 @@ def test_texture_in_a_box_is_that_of_the_whole_crop(box: tuple[int, int, int, in
     facing[~geometry[0].any(-1)] = 1
     for rim, share in ((None, 1.0), (geometry, facing)):
         texture = fetch_texture(picture, CarryMap(source[None], valid[None]), rim)[0]
-        assert np.abs(texture[..., :3].astype(int) - pixels * valid[..., None]).max() <= 1
+        away = np.abs(texture[..., :3].astype(int) - pixels * valid[..., None]).max(-1)
+        told = np.ones_like(valid) if rim is None else valid | ~geometry[0].any(-1)
+        assert away[told].max() <= 1  # small gaps of what is drawn are closed
         assert np.abs(texture[..., 3] - 255.0 * trust * share).max() <= 0.51
 
 
