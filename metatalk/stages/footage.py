@@ -35,6 +35,27 @@ class Footage:
     root: Path  # the folder that holds its artefacts
 
 
+def sources_of(footage: Footage, config: Config, *artefacts: str) -> dict[str, Path]:
+    """What a stage reads that measures a clip after it was taken apart.
+
+    Args:
+        footage: the clip.
+        config: the actor's settings.
+        artefacts: of the clip, by the names of their stages.
+
+    Returns:
+        Places by name: the artefacts', the clip's and the face model's card.
+
+    Raises:
+        MissingAssetError: an artefact is not there.
+    """
+    apart = ActorFolder(footage.root)
+    sources = {name: apart.require(name) for name in artefacts}
+    sources["clip"] = footage.clip
+    sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
+    return sources
+
+
 def open_footage(
     folder: ActorFolder,
     clip: Path | None,

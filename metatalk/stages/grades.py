@@ -25,8 +25,8 @@ from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.morphable.model import MorphableModel
 from metatalk.stages.artefacts import load_index, load_landmarks, open_crops
 from metatalk.stages.clip_artefacts import bring_up_to_date
-from metatalk.stages.face_model import face_model_card, open_face_model
-from metatalk.stages.footage import Footage
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.footage import Footage, sources_of
 from metatalk.stages.stage import Progress, ProgressFactory, Stage, silent_progress
 from metatalk.workspace.actor import ActorFolder
 from metatalk.workspace.clip_places import clip_places
@@ -119,10 +119,7 @@ def open_grades(
         return None
     if not (folder.path("render") / REAL).is_file():  # nothing to compare with
         return None
-    apart = ActorFolder(footage.root)
-    sources = {name: apart.require(name) for name in ("ingest", "landmarks", "fit")}
-    sources["clip"] = footage.clip
-    sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
+    sources = sources_of(footage, config, "ingest", "landmarks", "fit")
     places, anew = clip_places(folder, footage.clip), frozenset({GRADES.name})
     again = anew if rerun & REMADE_WITH else frozenset[str]()
     try:
@@ -130,7 +127,7 @@ def open_grades(
     except StaleArtefactError:  # it costs seconds: nobody need ask for it
         root = bring_up_to_date([GRADES], places, sources, config, anew, progress_factory)
     shots, seen = load_colours(ActorFolder(root).path(GRADES.name) / FILE)
-    transfers = read_transfer(apart), read_transfer(folder)
+    transfers = read_transfer(ActorFolder(footage.root)), read_transfer(folder)
     actor = read_actor(folder, model)
     grades, told = grade_shots(shots, seen, actor, transfers, config.drive.grade)
     if told:

@@ -37,8 +37,8 @@ from metatalk.morphable.camera import Camera
 from metatalk.morphable.coefficients import TrackCoefficients, load_coefficients
 from metatalk.stages.artefacts import load_landmarks, make_array
 from metatalk.stages.clip_artefacts import bring_up_to_date, places_to_read
-from metatalk.stages.face_model import face_model_card, open_face_model
-from metatalk.stages.footage import Footage
+from metatalk.stages.face_model import open_face_model
+from metatalk.stages.footage import Footage, sources_of
 from metatalk.stages.stage import (
     Progress,
     ProgressFactory,
@@ -230,10 +230,7 @@ def open_hidden(
     Raises:
         MetatalkError: whatever the user can mend.
     """
-    apart = ActorFolder(footage.root)
-    sources = {name: apart.require(name) for name in ("landmarks", "fit")}
-    sources["clip"] = footage.clip
-    sources["face_model"] = face_model_card(config.fit.face_model, config.landmarks)
+    sources = sources_of(footage, config, "landmarks", "fit")
     places = clip_places(folder, footage.clip)
     remade = rerun & REMADE_WITH or _is_older(places)
     again = frozenset({OCCLUSION.name}) if remade else frozenset()

@@ -66,7 +66,7 @@ class Bench:
         self.own = read_footage(self.folder.root, training)
         self.clip: Footage = read_footage(root / "apart", clip)
         monkeypatch.setattr(grades, "open_face_model", lambda *_: mouth_model())
-        monkeypatch.setattr(grades, "face_model_card", lambda *_: card)
+        monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
         monkeypatch.setattr(grades, "read_pictures_in_order", self._read)
 
     def _film_crops(self) -> None:

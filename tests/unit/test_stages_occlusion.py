@@ -65,7 +65,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder,
     card.write_text("{}")
     remember_footage(tmp_path / "actor", clip)
     monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
-    monkeypatch.setattr(occlusion, "face_model_card", lambda *_: card)
+    monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
     monkeypatch.setattr(occlusion, "read_pictures", lambda _: map(Frame, range(FRAMES)))
     monkeypatch.setattr(occlusion, "HandFinder", NoHands)
     folder = ActorFolder(tmp_path / "actor")

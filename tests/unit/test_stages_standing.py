@@ -77,7 +77,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder,
     moving = PERSON, replace(track, translation=translation), CAMERA
     monkeypatch.setattr(occlusion, "load_coefficients", lambda _: moving)
     monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
-    monkeypatch.setattr(occlusion, "face_model_card", lambda *_: card)
+    monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
     monkeypatch.setattr(occlusion, "HandFinder", NoHands)
     folder = ActorFolder(tmp_path / "actor")
     return folder, read_footage(folder.root, clip)
