@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 
 from metatalk.errors import MissingAssetError
 from metatalk.precision import choose_precision
@@ -44,6 +50,39 @@ def open_fabric(
         strategy="ddp_spawn" if devices > 1 else "auto",
         precision="bf16-mixed" if mixed else "32-true",
     )
+
+
+def launch(fabric: Any, task: Callable[[Any], Any]) -> Any:
+    """Do a task in every process of a training.
+
+    Args:
+        fabric: what `open_fabric` gave.
+        task: called with the process's own Fabric; pickled where there are several processes.
+
+    Returns:
+        What the task of the first process returned.
+    """
+    # In a partial: Fabric searches the arguments, and stumbles over frozen dataclasses.
+    return fabric.launch(partial(_do_and_leave, task))
+
+
+def _do_and_leave(task: Callable[[Any], Any], fabric: Any) -> Any:
+    """Do the task; a process that did so beside others is ended without unloading Python.
+
+    Gloo's threads want Python when they let go of the last thing that was exchanged. Unloaded
+    under them it aborts (two runs of sixty), and if they are to end first, each may wait for the
+    other for ever. NCCL is ended in order, by Fabric.
+    """
+    found = task(fabric)
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
+        atexit.register(_leave)
+    return found
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _lightning_fabric() -> ModuleType:

@@ -27,7 +27,7 @@ from metatalk.a2e.prior_pupils import Pupil, draw_batch, finish_prior, prepare_p
 from metatalk.a2e.threads import one_thread
 from metatalk.a2e.windows import Lesson, Windows
 from metatalk.errors import FittingError
-from metatalk.fabric import open_fabric
+from metatalk.fabric import launch, open_fabric
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +102,7 @@ def train_prior(
     order = _Order(open_lessons, record, seed, journal)
     found = journal.load()
     if found is None or "prior" not in found:
-        # In a partial: Fabric searches the arguments, and stumbles over frozen dataclasses.
-        found = fabric.launch(partial(_train, order)) or journal.load()
+        found = launch(fabric, partial(_train, order)) or journal.load()
     assert found is not None
     prior = restore_prior(found["prior"], record)
     return prior, {**found["metrics"], "seconds": time.monotonic() - started}

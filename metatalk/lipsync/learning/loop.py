@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metatalk.fabric import open_fabric
+from metatalk.fabric import launch, open_fabric
 from metatalk.lipsync.learning.config import ExpertConfig, TeacherConfig
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,7 @@ def run_course(
     fabric = open_fabric(course.section, config.devices, config.precision, accelerator)
     found = journal.load()
     if found is None or "result" not in found:
-        # In a partial: Fabric searches the arguments, and stumbles over frozen dataclasses.
-        found = fabric.launch(partial(_teach, course, seed, journal)) or journal.load()
+        found = launch(fabric, partial(_teach, course, seed, journal)) or journal.load()
     assert found is not None
     return found["result"], found["figures"]
 
