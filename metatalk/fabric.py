@@ -5,16 +5,20 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 
-from metatalk.errors import MissingAssetError
+from metatalk.errors import MetatalkError, MissingAssetError
 from metatalk.precision import choose_precision
 
 
@@ -61,20 +65,56 @@ def launch(fabric: Any, task: Callable[[Any], Any]) -> Any:
 
     Returns:
         What the task of the first process returned.
+
+    Raises:
+        MetatalkError: what a task raised; of several processes' any one.
     """
-    # In a partial: Fabric searches the arguments, and stumbles over frozen dataclasses.
-    return fabric.launch(partial(_do_and_leave, task))
+    with _port_forgotten(), TemporaryDirectory() as told:
+        try:
+            # In a partial: Fabric searches the arguments, and stumbles over frozen dataclasses.
+            return fabric.launch(partial(_do_and_leave, task, Path(told)))
+        except MetatalkError:
+            raise
+        except Exception:  # of another process only the traceback comes back, as words
+            meant = next(Path(told).glob("*.error"), None)
+            if meant is None:
+                raise
+            raise pickle.loads(meant.read_bytes()) from None
 
 
-def _do_and_leave(task: Callable[[Any], Any], fabric: Any) -> Any:
+@contextmanager
+def _port_forgotten() -> Iterator[None]:
+    """Forget at which port the processes met: by the next training others may have taken it.
+
+    Fabric looks for a free one, but only where the environment names none, and names it there.
+    """
+    is_given = "MASTER_PORT" in os.environ
+    try:
+        yield
+    finally:
+        if not is_given:
+            os.environ.pop("MASTER_PORT", None)
+
+
+def _do_and_leave(task: Callable[[Any], Any], told: Path, fabric: Any) -> Any:
     """Do the task; a process that did so beside others is ended without unloading Python.
+
+    What the user can put right is laid down in the folder `told`.
 
     Gloo's threads want Python when they let go of the last thing that was exchanged. Unloaded
     under them it aborts (two runs of sixty), and if they are to end first, each may wait for the
     other for ever. NCCL is ended in order, by Fabric.
     """
-    found = task(fabric)
+    try:
+        found = task(fabric)
+    except MetatalkError as error:
+        with suppress(OSError):  # no room: then the traceback tells
+            partial_file = told / f"{os.getpid()}.partial"
+            partial_file.write_bytes(pickle.dumps(error))
+            partial_file.replace(partial_file.with_suffix(".error"))  # another may end this process
+        raise
     if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
+        pickle.dumps(found)  # what cannot be sent back has to fail here: `_leave` ends well
         atexit.register(_leave)
     return found
 

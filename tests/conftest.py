@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 for _name in ("CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
     os.environ.pop(_name, None)
 os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
+# Nothing that a test does is told to anybody, nor kept in the home folder for that.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -29,6 +29,7 @@ from metatalk.neural.generator import build_generator
 from metatalk.neural.onnx_export import INPUT, channel_names, generator_to_onnx
 from metatalk.neural.pictures import CropPictures
 from metatalk.neural.processor import ProcessorRenderer
+from metatalk.onnx_runtime import open_onnx_runtime
 
 COLUMNS = ("network", "side, px", "form", "batch", "threads", "ms a frame", "processor ms")
 COLUMNS += ("times its pixels", "times its speed")
@@ -116,13 +117,13 @@ def _random_model(size: int) -> bytes:
 
 
 def _onnx(content: bytes, name: str, batch: int, threads: int) -> Contestant:
-    from onnxruntime import InferenceSession, SessionOptions
+    runtime = open_onnx_runtime()
 
-    options = SessionOptions()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     # threads that spin between their turns would slow whoever is next
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     channels, side = session.get_inputs()[0].shape[1:3]
     inputs = np.random.default_rng(0).random((batch, channels, side, side), np.float32)
     run = partial(session.run, None, {INPUT: inputs})

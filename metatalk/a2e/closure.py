@@ -32,6 +32,7 @@ def close_lips(
     space: MouthSpace,
     meter: LipMeter,
     config: ClosureConfig,
+    predicted: np.ndarray | None = None,
 ) -> np.ndarray:
     """Close the lips of a predicted face where its speech asks for it.
 
@@ -40,13 +41,15 @@ def close_lips(
     the predicted mouth: a gap that is narrow there anyway.
 
     Args:
-        expression: (T, E) predicted.
+        expression: (T, E) as it is to be, but for its closures.
         frame_seconds: (T,) increasing, on the phones' clock.
         phones: when each is spoken.
         space: the actor's mouth; the change is the smallest in it, in millimetres of lips and
             chin, that keeps inside what the actor was seen to do.
         meter: of the actor's lips.
         config: strength and speed.
+        predicted: (T, E) the face that bears phones out, where `expression` is tuned and says no
+            more how narrow the mouth would be; None: `expression`.
 
     Returns:
         (T, E) float32; units outside the mouth space are untouched.
@@ -57,7 +60,11 @@ def close_lips(
     frames = check_shape("expression", expression, "T E", E=len(space.mean))["T"]
     check_shape("frame_seconds", frame_seconds, "T", T=frames)
     gap = meter.gap_mm(expression)
-    wanted = wanted_gap(gap, frame_seconds, phones, config)
+    judged = gap
+    if predicted is not None:
+        check_shape("predicted", predicted, "T E", T=frames, E=len(space.mean))
+        judged = meter.gap_mm(predicted)
+    wanted = wanted_gap(gap, frame_seconds, phones, config, judged)
     cut = gap - wanted
     if not (cut > 0).any():
         return expression.astype(np.float32)
@@ -67,20 +74,27 @@ def close_lips(
 
 
 def wanted_gap(
-    gap_mm: np.ndarray, frame_seconds: np.ndarray, phones: PhoneTimes, config: ClosureConfig
+    gap_mm: np.ndarray,
+    frame_seconds: np.ndarray,
+    phones: PhoneTimes,
+    config: ClosureConfig,
+    judged_mm: np.ndarray | None = None,
 ) -> np.ndarray:
     """Narrow a track of lip gaps around the phones that ask for it.
 
     Args:
-        gap_mm: (T,) as predicted; 0 where lips touch.
+        gap_mm: (T,) 0 where lips touch.
         frame_seconds: (T,) increasing.
         phones: when each is spoken.
         config: strength and speed.
+        judged_mm: (T,) the gap that bears phones out; None: `gap_mm`.
 
     Returns:
         (T,) mm, nowhere more than `gap_mm`; the order of the phones does not matter.
     """
     wanted = gap_mm.astype(np.float64)
+    judged_mm = gap_mm if judged_mm is None else judged_mm
+    check_shape("judged_mm", judged_mm, "T", T=len(gap_mm))
     if len(frame_seconds) == 0:
         return wanted
     step = float(np.median(np.diff(frame_seconds))) if len(frame_seconds) > 1 else 1.0
@@ -96,7 +110,9 @@ def wanted_gap(
                 continue
             hold = _reach_a_frame(hold, seconds)
             above = np.maximum(gap - target, 0.0)
-            share = _credence(float(asked.confidence[phone]), gap, seconds, hold, config)
+            share = _credence(
+                float(asked.confidence[phone]), judged_mm[near], seconds, hold, config
+            )
             pull = config.strength * share * closing(seconds, hold, above, config)
             wanted[near] = np.minimum(wanted[near], gap - pull * above)
     return wanted

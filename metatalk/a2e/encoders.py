@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import math
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 from metatalk.a2e.encoder_config import BUILTIN, NONE, EncoderConfig
 from metatalk.errors import ConfigError, MissingAssetError, ShapeError
 from metatalk.lipsync.mel import COLUMNS_PER_SECOND, HOP, SAMPLE_RATE
+from metatalk.onnx_runtime import open_onnx_runtime
 from metatalk.shapes import check_shape
 from metatalk.workspace.digest import digest_path
 
@@ -285,7 +285,7 @@ def _shortest(count: Callable[[int], int], frames: int) -> int:
 
 def _onnxruntime() -> ModuleType:
     try:
-        return importlib.import_module("onnxruntime")  # optional, and without type hints
+        return open_onnx_runtime()
     except ImportError as error:
         raise MissingAssetError(
             "onnxruntime, which runs the speech encoder, is not installed",

@@ -10,35 +10,36 @@ import typer
 from metatalk.cli import terminal
 from metatalk.cli.app import app
 from metatalk.cli.options import (
+    Amplitude,
     ConfigFile,
+    Consonants,
     Face,
     Json,
     Preset,
     Rerun,
     Safe,
+    Smoothing,
     Verbose,
     Words,
+    drive_settings,
     is_stream,
+    mouth_options,
     names,
     recording_or_word,
     refuse_for_streams,
     require_files,
     require_something_to_say,
     require_words_of,
-    settings,
-    with_face,
-    with_safe,
-    with_values,
 )
-from metatalk.errors import ConfigError, MissingAssetError
+from metatalk.errors import ConfigError
 
 
 def _option(panel: str, text: str, *flags: str, metavar: str | None = None) -> Any:
     return typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel)
 
 
-_ACTING, _MOUTH = "Another performance in place of AUDIO's words", "The mouth"
-_FOOTAGE, _PARTS, _DELIVERY = "The footage behind it", "Only a part", "Delivery"
+_ACTING, _FOOTAGE = "Another performance in place of AUDIO's words", "The footage behind it"
+_PARTS, _DELIVERY = "Only a part", "Delivery"
 
 
 @app.command()
@@ -102,16 +103,9 @@ def drive(
             rich_help_panel=_ACTING,
         ),
     ] = None,
-    amplitude: Annotated[
-        float | None, _option(_MOUTH, "How far it moves, 0 to 3: 1 as predicted.", metavar="SHARE")
-    ] = None,
-    smoothing: Annotated[
-        float | None, _option(_MOUTH, "Calm it by a filter so long, 0 to 1.", metavar="SECONDS")
-    ] = None,
-    consonants: Annotated[
-        float | None, _option(_MOUTH, "Raise its quick movements, 0 to 2: 1 doubles them.",
-                              metavar="SHARE")
-    ] = None,
+    amplitude: Amplitude = None,
+    smoothing: Smoothing = None,
+    consonants: Consonants = None,
     retime: Annotated[
         Literal["off", "loop", "speech", "pose"] | None,
         _option(_FOOTAGE, "Which frame stands behind which: in order, to and fro (as usual), "
@@ -177,20 +171,6 @@ def drive(
     """Make the actor in DIR say AUDIO (- or a pipe: live), or do what is done in another clip."""
     terminal.set_up_logging(verbose)
     audio, words = recording_or_word(audio, words)
-    # Which face it was in the training clip says nothing about another clip.
-    given = with_values(
-        {
-            "drive.length": length,
-            "drive.retime": retime,
-            "drive.retiming.still": head_still,
-            "drive.eyes.blinks": blinks,
-            "drive.mouth.amplitude": amplitude,
-            "drive.mouth.smoothing_s": smoothing,
-            "drive.mouth.consonants": consonants,
-            "drive.delivery.format": form,
-            "drive.delivery.bits": bits,
-        }
-    )
     if is_stream(audio):
         from metatalk.cli.live import live
 
@@ -216,12 +196,16 @@ def drive(
     require_words_of(expression_from, phones, transcript)
     named = (audio, target, expression, expression_from, phones, changed_from)
     require_files(*(path for path in named if path))
-    if not actor.is_dir():
-        raise MissingAssetError(
-            f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
-        )
-    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *given]
-    chosen = settings(preset, config, more, actor)
+    options = {
+        "drive.length": length,
+        "drive.retime": retime,
+        "drive.retiming.still": head_still,
+        "drive.eyes.blinks": blinks,
+        **mouth_options(amplitude, smoothing, consonants),
+        "drive.delivery.format": form,
+        "drive.delivery.bits": bits,
+    }
+    chosen = drive_settings(preset, config, words, face, safe, options, actor)
     if head_still is not None and chosen.drive.retime not in ("speech", "pose"):
         raise ConfigError(
             "--head-still is a weight of --retime speech and pose", "add --retime speech"

@@ -17,20 +17,21 @@ import typer
 from metatalk.cli import terminal
 from metatalk.cli.app import app
 from metatalk.cli.options import (
+    Amplitude,
     ConfigFile,
+    Consonants,
     Face,
     Json,
     Preset,
     Rerun,
     Safe,
+    Smoothing,
     Verbose,
     Words,
+    drive_settings,
+    mouth_options,
     names,
     require_files,
-    settings,
-    with_face,
-    with_safe,
-    with_values,
 )
 from metatalk.errors import MissingAssetError
 
@@ -71,20 +72,9 @@ def live(
     target: Annotated[
         Path | None, typer.Option(help="Another clip of the actor to show.", metavar="CLIP")
     ] = None,
-    amplitude: Annotated[
-        float | None,
-        typer.Option(help="How far the mouth moves, 0 to 3: 1 as predicted.", metavar="SHARE"),
-    ] = None,
-    smoothing: Annotated[
-        float | None,
-        typer.Option(help="Calm the mouth by a filter so long, 0 to 1; adds one and a half times "
-                     "that to the latency.", metavar="SECONDS"),
-    ] = None,
-    consonants: Annotated[
-        float | None,
-        typer.Option(help="Raise its quick movements, 0 to 2; adds 0.1 s to the latency.",
-                     metavar="SHARE"),
-    ] = None,
+    amplitude: Amplitude = None,
+    smoothing: Smoothing = None,
+    consonants: Consonants = None,
     preset: Preset = None,
     config: ConfigFile = None,
     rerun: Rerun = None,
@@ -92,7 +82,7 @@ def live(
     safe: Safe = False,
     verbose: Verbose = 0,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Make the actor in DIR say what is being spoken, until it ends or Ctrl-C."""
     terminal.set_up_logging(verbose)
     if "=" in source and not Path(source).exists() and "://" not in source:
@@ -101,20 +91,8 @@ def live(
         raise MissingAssetError(f"{source}: no such file or pipe", "check the path")
     if target is not None:
         require_files(target)
-    if not actor.is_dir():
-        raise MissingAssetError(
-            f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
-        )
-    given = with_values(
-        {
-            "drive.live.late": late,
-            "drive.mouth.amplitude": amplitude,
-            "drive.mouth.smoothing_s": smoothing,
-            "drive.mouth.consonants": consonants,
-        }
-    )
-    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *given]
-    chosen = settings(preset, config, more, actor)
+    options = {"drive.live.late": late, **mouth_options(amplitude, smoothing, consonants)}
+    chosen = drive_settings(preset, config, words, face, safe, options, actor)
     if chosen.commercial_safe:
         from metatalk.stages.ingredients import require_safe_actor
 
@@ -122,15 +100,12 @@ def live(
     is_piped = output == STREAM
     with terminal.stdout_kept_clean(as_json or is_piped), stopped_by_signals() as stop:
         from metatalk.stages.live import drive_live
+        from metatalk.stages.live_order import LiveOrder
 
         metrics = drive_live(
-            actor=actor,
-            source=source,
-            output=output,
+            order=LiveOrder(actor, source, output, target, container),
             config=chosen,
             stop=stop,
-            target=target,
-            container=container,
             rerun=names(rerun),
             progress_factory=terminal.bars(),
         )

@@ -53,6 +53,27 @@ Safe = Annotated[
         help="Refuse, before any work, what is not known to allow commercial use.",
     ),
 ]
+_MOUTH = "The mouth"
+Amplitude = Annotated[
+    float | None,
+    typer.Option(
+        help="How far it moves, 0 to 3: 1 as predicted.", metavar="SHARE", rich_help_panel=_MOUTH
+    ),
+]
+Smoothing = Annotated[
+    float | None,
+    typer.Option(
+        help="Calm it by a filter so long, 0 to 1; live comes one and a half of that later.",
+        metavar="SECONDS", rich_help_panel=_MOUTH,
+    ),
+]  # fmt: skip
+Consonants = Annotated[
+    float | None,
+    typer.Option(
+        help="Raise its quick movements, 0 to 2: 1 doubles them; live comes 0.1 s later.",
+        metavar="SHARE", rich_help_panel=_MOUTH,
+    ),
+]  # fmt: skip
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log what is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
 
@@ -91,6 +112,54 @@ def settings(preset: str | None, file: Path | None, words: Sequence[str], actor:
             "name a preset, and make the stages that it names anew: metatalk train CLIP "
             f"--actor {actor} --preset standard --rerun STAGES",
         ) from error
+
+
+def drive_settings(
+    preset: str | None,
+    file: Path | None,
+    words: Sequence[str] | None,
+    face: int | None,
+    safe: bool,
+    options: Mapping[str, object],
+    actor: Path,
+) -> Config:
+    """Put the settings together of a command that shows an actor who is trained.
+
+    Args:
+        preset: see `settings`.
+        file: see `settings`.
+        words: `key=value`.
+        face: which face of the clip that is shown. Which it was in the training clip says
+            nothing about another one.
+        safe: refuse what is not known to allow commercial use.
+        options: what options set, by key; they win over words.
+        actor: the actor's folder.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        MissingAssetError: there is no such actor.
+        ConfigError: no such preset, or a setting that is not one.
+        StaleArtefactError: the actor's own settings are of another version of metatalk.
+    """
+    if not actor.is_dir():
+        raise MissingAssetError(
+            f"{actor}: no such actor", f"make it: metatalk train CLIP --actor {actor}"
+        )
+    more = ["landmarks.face=null", *with_safe(with_face(words, face), safe), *with_values(options)]
+    return settings(preset, file, more, actor)
+
+
+def mouth_options(
+    amplitude: float | None, smoothing: float | None, consonants: float | None
+) -> dict[str, object]:
+    """What the options of the mouth set, by key."""
+    return {
+        "drive.mouth.amplitude": amplitude,
+        "drive.mouth.smoothing_s": smoothing,
+        "drive.mouth.consonants": consonants,
+    }
 
 
 def _is_current(own: Path) -> bool:

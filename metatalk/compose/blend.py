@@ -61,6 +61,19 @@ class Patch:
     top: int  # row
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnFace:
+    """One crop's new lower face, as it is to be laid over its frame."""
+
+    picture: np.ndarray  # (S, S, 3) float32 RGB in [0, 1], colours matched
+    mask: np.ndarray  # (S, S) uint8, 255 where it is new
+    # (S, S, 2) float32: where in the filmed crop each pixel's skin lies, crop px; nan for nowhere
+    carried: np.ndarray
+    # (S, S) float32 weight with which the network has let the carried skin's fine band through;
+    # None where it does not say: then the map alone decides
+    passed: np.ndarray | None = None
+
+
 Focus = tuple[tuple[slice, slice], Window]  # rows and columns of the crop; where they lie
 
 
@@ -190,13 +203,10 @@ def without_comb(generated: np.ndarray, scale: float) -> np.ndarray:
 
 
 def compose_window(
-    generated: np.ndarray,
-    mask: np.ndarray,
-    carried: np.ndarray,
+    face: DrawnFace,
     filmed: np.ndarray,
     window: Window,
     config: DriveConfig,
-    passed: np.ndarray | None = None,
     grain: FrameGrain | None = None,
 ) -> Patch | None:
     """Compose one frame's window: coarse from the network, fine from the footage.
@@ -204,68 +214,69 @@ def compose_window(
     Laid over the footage by its alpha, the patch is the result, exactly.
 
     Args:
-        generated: (S, S, 3) float32 in [0, 1], colours matched.
-        mask: (S, S) uint8, 255 where the lower face is new.
-        carried: (S, S, 2) float32: where in the filmed crop each pixel's skin lies, crop px;
-            nan where there is none.
+        face: the new lower face.
         filmed: (H, W, 3) uint8, or float32 in [0, 1]: the footage in the window. Footage deeper
             than 8 bits keeps its depth in the mask's rim only where it comes as float32.
         window: where the window lies.
         config: widths and strengths.
-        passed: (S, S) float32 weight with which the network has let the carried skin's fine
-            band through; None where it does not say: then the map alone decides.
         grain: the footage's, of this frame; None where it has none.
 
     Returns:
         The patch, as large as the mask asks for; None where the mask lies beside the frame.
     """
-    focus = _focus(window, mask)
+    focus = _focus(window, face.mask)
     if focus is None:
         return None
     part, inner = focus
     seam = config.seam
     footage = _unit(filmed)
-    picture, missing = _draw_fine(generated, carried, footage, passed, focus, window, config)
-    if grain is not None and seam.grain > 0:
-        grain.lay(picture, np.float32(seam.grain) * missing, inner.left, inner.top)
-    feather_px = max(config.feather * len(generated), _LEAST_FEATHER_PX)
-    scale = window.scale * len(generated) / CROP_PX
+    picture, share, where = _draw_fine(face, footage, focus, window, config)
+    feather_px = max(config.feather * len(face.picture), _LEAST_FEATHER_PX)
+    scale = window.scale * len(face.picture) / CROP_PX
     levels = count_levels(seam.levels, scale, *picture.shape[:2]) if seam.levels > 1 else 1.0
     if levels > 1:
-        depth = _to_window(mask_depth(mask[part], feather_px), inner)
+        depth = _to_window(mask_depth(face.mask[part], feather_px), inner)
+        alpha = rim_alpha(depth)
+    if levels < 2:  # a face so small, or on its way there, that one wide rim has to do
+        plain = _to_window(soft_mask(face.mask[part], config.feather * len(face.picture)), inner)
+        part_of = np.float32(levels - 1)
+        alpha = plain if part_of == 0 else part_of * alpha + (1 - part_of) * plain
+    if grain is not None and seam.grain > 0:
+        first = inner.left - window.left, inner.top - window.top
+        missing = grain.missing(share, where, first, alpha)
+        grain.lay(picture, np.float32(seam.grain) * missing, inner.left, inner.top)
+    if levels > 1:
         beneath = footage[_inside(inner, window)]
         change = None
         if seam.still > seam.reach:
-            change = _to_window(carried_change(carried, part, footage, window.to_window), inner)
+            change = _to_window(
+                carried_change(face.carried, part, footage, window.to_window), inner
+            )
         picture = blend_bands(beneath, picture, depth, levels, seam.reach, change, seam.still)
-        alpha = rim_alpha(depth)
-    if levels < 2:  # a face so small, or on its way there, that one wide rim has to do
-        plain = _to_window(soft_mask(mask[part], config.feather * len(generated)), inner)
-        share = np.float32(levels - 1)
-        alpha = plain if share == 0 else share * alpha + (1 - share) * plain
     np.clip(picture, 0.0, 1.0, out=picture)
     return Patch(picture, alpha, inner.left, inner.top)
 
 
 def _draw_fine(
-    generated: np.ndarray,
-    carried: np.ndarray,
+    face: DrawnFace,
     footage: np.ndarray,
-    passed: np.ndarray | None,
     focus: Focus,
     window: Window,
     config: DriveConfig,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The face at the frame's definition, and (h, w) what it lacks of the footage's grain."""
-    (part, inner), size = focus, len(generated)
-    calm = without_comb(generated, window.scale)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The face at the frame's definition; how much of it was carried, and from where.
+
+    The latter two as `FrameGrain.missing` takes them.
+    """
+    (part, inner), size = focus, len(face.picture)
+    calm = without_comb(face.picture, window.scale)
     picture = _to_window(calm, _whole(inner, part), cv2.INTER_CUBIC)
     if config.detail == 0 or not config.filmed:
-        return picture, np.ones(picture.shape[:2], np.float32)
-    places = _to_window(trusted_places(carried, part, size, passed), inner)
+        return picture, np.zeros(picture.shape[:2], np.float32), None
+    places = _to_window(trusted_places(face.carried, part, size, face.passed), inner)
     width = config.detail_px * size / CROP_PX * window.scale
-    add_detail(picture, places, footage, window.to_window, width, config.detail)
-    return picture, _not_carried(places[..., 2], config.detail)
+    where = add_detail(picture, places, footage, window.to_window, width, config.detail)
+    return picture, np.float32(config.detail) * places[..., 2], where
 
 
 def _unit(filmed: np.ndarray) -> np.ndarray:
@@ -273,12 +284,6 @@ def _unit(filmed: np.ndarray) -> np.ndarray:
     if filmed.dtype == np.uint8:
         return np.multiply(filmed, np.float32(1 / 255), dtype=np.float32)
     return np.asarray(filmed, np.float32)
-
-
-def _not_carried(share: np.ndarray, strength: float) -> np.ndarray:
-    """(h, w) float32: what is missing of a noise of which a share was carried; powers add up."""
-    carried: np.ndarray = np.minimum(np.float32(strength) * share, np.float32(1))
-    return np.sqrt(1 - carried * carried)
 
 
 def _inside(inner: Window, window: Window) -> tuple[slice, slice]:

@@ -5,30 +5,33 @@ does. Below a jaw that has moved both leave what was never filmed there, or what
 the jaw was elsewhere: a second chin, a beard without its rim. So the footage itself is pulled to
 the new jaw line by a smooth warp that fades out below. Its source lies outside the filmed face
 wherever its target lies outside the new one: no chin can be carried into a neck. It has no holes,
-because a vacated strip is filled by stretching what lies below. Where the jaw is raised by much
-the network keeps its say as far as a beard goes: the filmed one hangs from a chin that was drawn
-down, and would be seen as a second rim below the network's.
+because a vacated strip is filled by stretching what lies below. Where the jaw is raised the
+network keeps its say as far as a beard goes: the filmed one hangs from a chin that was drawn down,
+and would be seen as a second rim below the network's. The strip just below the raised chin, where
+neither footage nor mesh know anything, is held to what was filmed beside the jaw, see `jaw_strip`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
 import numpy as np
 from numba import njit
 
+from metatalk.compose.blend import DrawnFace
 from metatalk.compose.jaw_config import JawConfig
 from metatalk.compose.jaw_field import FIELD_PX, centres, ease, jaw_movement, read_at, resize
-from metatalk.render.silhouette import outward
+from metatalk.compose.jaw_strip import Strip, find_strip, hold_to_surroundings
+from metatalk.render.silhouette import Outlines, outward
 from metatalk.shapes import check_shape
 
 APART = (0.05, 0.12)  # mean difference in brightness: one thing in another shade, another thing
 THEIRS = 0.1  # share of the footage from which its own map counts
 UNSURE = 0.3  # weight of carried texture below which another may stand in for it
 INNER = 0.03  # of the crop's side: so far within the outline
-RIM = 0.01  # of the crop's side: so near the mask's edge the network's own beard has ended
+RIM = 0.01  # of the crop's side: so near the mask's edge the network repeats the footage
 SEAM = 0.02  # of the crop's side: over which the new face gives way to the footage
 ROOM = 0.1  # of the crop's side: what is laid over the frame reaches so far beyond what moves
 SEEN_PX = 0.2  # a movement by less is not seen
@@ -39,85 +42,100 @@ UNSEEN_PX, AT_PX = (
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
-    """One crop's new lower face with what lies around it, for `blend.compose_window`."""
+class JawLines:
+    """Where one crop's lower faces end, see `silhouette.Outlines`."""
 
-    picture: np.ndarray  # (S, S, 3) float32 RGB in [0, 1]
-    mask: np.ndarray  # (S, S) uint8, 255 where it may be laid over the frame
-    carried: np.ndarray  # (S, S, 2) float32: where in the filmed crop each pixel lies, crop px
-    passed: np.ndarray | None  # (S, S) float32, weight of the filmed fine band
+    shown: np.ndarray  # (S, S) uint8, 0 outside the lower face that is to be shown
+    filmed: np.ndarray  # (S, S) uint8, 0 outside the one in the footage, in the same pose
+    still: np.ndarray  # (S, S) bool, the part of the face that no jaw moves
+    # (S, S) float32 in [0, 1]: where the shown outline is no edge the network's picture stays:
+    # there the mesh itself goes on, and carries the skin beyond
+    edge: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = check_shape("shown", self.shown, "S S")
+        for name in ("filmed", "still", "edge"):
+            check_shape(name, getattr(self, name), "S S", **sizes)
+
+    @classmethod
+    def of(cls, outlines: Outlines, number: int) -> JawLines:
+        """Those of one of the crops."""
+        return cls(*(getattr(outlines, one.name)[number] for one in fields(cls)))
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One crop's new lower face with what lies around it."""
+
+    face: DrawnFace  # its mask takes in all that moves, its map says where that was filmed
     drawn: np.ndarray  # (S, S) float32, 1 where the network's picture is shown, 0 the footage's
     # how far it is to be seen, 0 to 1: of next to no movement all is left as it came, and what
     # comes and goes does so by shares
     share: float = 1.0
 
+    @classmethod
+    def nothing(cls, face: DrawnFace) -> Followed:
+        """The face alone; what lies around it stays."""
+        return cls(face, np.ones(face.mask.shape, np.float32), 0.0)
+
 
 def follow_jaw(
-    picture: np.ndarray,
-    mask: np.ndarray,
-    carried: np.ndarray,
-    passed: np.ndarray | None,
-    filmed: np.ndarray,
-    shown_face: np.ndarray,
-    filmed_face: np.ndarray,
-    still: np.ndarray,
-    edge: np.ndarray,
-    feather_px: float,
-    config: JawConfig,
+    face: DrawnFace, filmed: np.ndarray, lines: JawLines, feather_px: float, config: JawConfig
 ) -> Followed:
     """Surround a new lower face with the footage, pulled to its jaw line.
 
     Args:
-        picture: (S, S, 3) float32 in [0, 1], the new lower face, colours matched.
-        mask: (S, S) uint8, 255 where it is meant to be seen.
-        carried: (S, S, 2) float32: where in the filmed crop each pixel's skin lies, crop px; nan
-            where there is none.
-        passed: (S, S) float32 weight of the carried fine band, or None.
+        face: of S pixels a side.
         filmed: (S, S, 3) uint8, the crop as filmed.
-        shown_face: (S, S) uint8, see `silhouette.Outlines`.
-        filmed_face: (S, S) uint8, in the same pose.
-        still: (S, S) bool.
-        edge: (S, S) float32. Where the outline is no edge the network's picture stays: there the
-            mesh itself goes on, and carries the skin beyond.
+        lines: the jaw, as it is to be shown and as it was filmed.
         feather_px: width of the mask's soft edge, crop px.
         config: strength and reach; of strength 0 all is given back as it came.
 
     Returns:
-        The picture and its maps, a mask that takes in all that moves, and how far it is to be seen
-        in place of what came.
+        The face with its surroundings, and how far it is to be seen in place of what came.
 
     Raises:
-        ShapeError: an argument is not shaped as documented.
+        ShapeError: the arguments do not belong together.
     """
-    sizes = check_shape("mask", mask, "S S")
-    check_shape("picture", picture, "S S 3", **sizes)
-    check_shape("carried", carried, "S S 2", **sizes)
+    sizes = check_shape("lines.shown", lines.shown, "S S")
+    check_shape("face.mask", face.mask, "S S", **sizes)
     check_shape("filmed", filmed, "S S 3", **sizes)
-    check_shape("still", still, "S S", **sizes)
-    if config.strength == 0 or not (mask.any() and shown_face.any() and filmed_face.any()):
-        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32), 0.0)
-    size = len(mask)
-    pulled = jaw_movement(shown_face, filmed_face, still, edge, filmed, config)
-    distance, movement, trust = pulled.distance, pulled.movement, pulled.trust
-    begun = float(ease(np.abs(movement).max() * AT_PX / size / UNSEEN_PX - 1.0))
+    if config.strength == 0 or not all(one.any() for one in (face.mask, lines.shown, lines.filmed)):
+        return Followed.nothing(face)
+    pulled = jaw_movement(lines.shown, lines.filmed, lines.still, lines.edge, filmed, config)
+    distance, movement = pulled.distance, pulled.movement
+    begun = float(ease(np.abs(movement).max() * AT_PX / sizes["S"] / UNSEEN_PX - 1.0))
     if begun == 0:
-        return Followed(picture, mask, carried, passed, np.ones(mask.shape, np.float32), 0.0)
-    agreed = _agreement(picture, filmed, mask, distance - pulled.own, movement)
-    movement, trust = movement * agreed[..., None], trust * agreed
-    wider = _widen(mask, movement, trust, still)
-    footage = _footage_share(distance, pulled.own, trust, mask, wider, feather_px)
-    places = centres(size) + movement
-    out, source = picture.copy(), carried.copy()
-    near = (distance > -np.float32(INNER * size)) & (trust > 0.5)
-    let, theirs = passed, footage > THEIRS
-    if passed is not None:
-        # A pixel has one place whose fine band it gets: of the two that are mixed, the greater's.
-        kept = passed * (1.0 - footage)
-        theirs &= footage > kept
-        let = np.where(theirs, footage + kept * (passed < UNSURE), kept)
-        theirs |= near & (passed < UNSURE)
-    _surround(out, source, filmed, places, footage, theirs)
-    return Followed(out, wider, source, let, 1.0 - footage, begun)
+        return Followed.nothing(face)
+    own_px = np.float32(config.hold * sizes["S"]) * pulled.own
+    agreed = _agreement(face.picture, filmed, face.mask, distance - own_px, movement)
+    movement, trust = movement * agreed[..., None], pulled.trust * agreed
+    strip = find_strip(pulled, movement, face.mask)
+    wider = _widen(face.mask, movement, trust, lines.still)
+    own = pulled.own * (1.0 - ease(distance / (SEAM * sizes["S"]) - config.hold / SEAM))
+    footage = _footage_share(distance, own, trust, face.mask, wider, feather_px)
+    near = (distance > -np.float32(INNER * sizes["S"])) & (trust > 0.5)
+    passed, theirs = _whose_texture(face.passed, footage, near, strip)
+    picture, carried = face.picture.copy(), face.carried.copy()
+    hold_to_surroundings(picture, filmed, pulled.from_filmed, strip)
+    _surround(picture, carried, filmed, strip.places, footage, theirs)
+    return Followed(DrawnFace(picture, wider, carried, passed), 1.0 - footage, begun)
+
+
+def _whose_texture(
+    passed: np.ndarray | None, footage: np.ndarray, near: np.ndarray, strip: Strip
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """(S, S) weight of the fine band, and (S, S) bool: where it is the pulled footage's.
+
+    A pixel has one place whose fine band it gets: of the two that are mixed, the greater's.
+    """
+    if passed is None:
+        return None, footage > THEIRS
+    kept = passed * (1.0 - footage)
+    theirs = (footage > THEIRS) & (footage > kept)
+    weight = np.where(theirs, footage + kept * (passed < UNSURE), kept)
+    theirs |= (near & (passed < UNSURE)) | (strip.share > weight)
+    return np.maximum(weight, strip.share), theirs
 
 
 def _agreement(
@@ -161,15 +179,13 @@ def _footage_share(
 ) -> np.ndarray:
     """(S, S) float32: how much of each pixel is the pulled footage.
 
-    All of it outside the jaw line or, where the network's own beard is shown, outside that; and
-    all of it outside the mask: there the network has drawn nothing that is meant to be seen.
+    All of it outside the jaw line or, where the network's own surroundings are shown, outside its
+    mask: there it has drawn nothing that is meant to be seen.
     """
     seam = np.float32(SEAM * len(mask))
-    share = trust * ease(distance / seam)
-    if own.any():
-        depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, 3)
-        ends = 1.0 - ease((depth - np.float32(RIM * len(mask))) / seam - 1.0)
-        share *= np.maximum(ease((distance - own) / seam), ends)
+    depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, 3)
+    within = ease((depth - np.float32(RIM * len(mask))) / seam - 1.0)
+    share = trust * ease(distance / seam) * (1.0 - own * within)
     added = (wider > 0) & (mask == 0)
     if added.any():
         away = cv2.distanceTransform((~added).astype(np.uint8), cv2.DIST_L2, 3)

@@ -11,11 +11,12 @@ SIDE_PX = 128  # of the picture on which colours are compared
 BLUR_PX = 1.0  # of that picture: compression leaves false colours along edges
 CHIN = (0.14, 0.01)  # of the crop's side: so far within the outline lies what colours belong to it
 FEWEST = 50  # pixels of it
-DARK = 0.15  # added to a sum of colours: of what is dark no hue is to be told
-OFF = (3.0, 5.0)  # deviations of a hue from the chin's: some, and surely another thing's
+DARK = 0.25  # added to a sum of colours: of what is dark no hue is to be told
+OFF = (2.0, 3.0)  # deviations of a hue from the chin's: some, and surely another thing's
 LEAST_OFF = 0.015  # deviation of hue that a chin has at least
 BRIGHTER = (0.08, 0.16)  # than nearly all of the chin: so is no neck that lies in its shade
 MOST = 95.0  # percent that are nearly all
+SPOT = 0.01  # of the picture: what is smaller is a shadow's tint, and no collar
 
 
 def find_apart(filmed: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -49,7 +50,14 @@ def find_apart(filmed: np.ndarray, distance: np.ndarray) -> np.ndarray:
     total = red + green + blue
     off = np.maximum(*(_deviations(one, total, chin) for one in (red - green, green - blue)))
     bright = total / 3 - np.percentile(total[chin] / 3, MOST)
-    return np.maximum(_rise(off, *OFF), _rise(bright, *BRIGHTER))
+    return _without_spots(np.maximum(_rise(off, *OFF), _rise(bright, *BRIGHTER)))
+
+
+def _without_spots(apart: np.ndarray) -> np.ndarray:
+    _, parts, sizes, _ = cv2.connectedComponentsWithStats((apart > 0).astype(np.uint8))
+    large = sizes[:, cv2.CC_STAT_AREA] >= SPOT * apart.size
+    whole: np.ndarray = apart * large[parts]  # part 0, where nothing stands apart, is 0 anyway
+    return whole
 
 
 def _deviations(difference: np.ndarray, total: np.ndarray, chin: np.ndarray) -> np.ndarray:

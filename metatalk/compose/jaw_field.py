@@ -16,16 +16,17 @@ FIELD_PX = 64  # side at which movements are spread: they are smooth
 # Shares of the crop's side: by the second a jaw is raised so far that all below it is drawn out,
 # and is the network's, which has seen more of the neck than the frame shows.
 RAISED = (0.1, 0.14)
-# Shares of the crop's side: where a jaw is raised by the second, the network's own beard is shown
-# as far as a beard goes. A mouth filmed wide open has drawn the filmed one apart.
-OWN_BEARD = (0.03, 0.05)
+# Shares of the crop's side: where a jaw is raised by the second, what the network has drawn around
+# it is shown as far as a beard goes. An open mouth has drawn the filmed beard and throat apart.
+OWN = (0.0, 0.015)
 # Below the chin the throat moves with the jaw; beside the cheeks no more does than a beard's hair,
 # and what lies farther is still. Parts of the outward direction that are down:
 BESIDE, BELOW = 0.3, 0.9
 SIDE_HOLD, SIDE_REACH = 0.03, 0.04  # of the crop's side, at most
 LEAST_STRETCH = 2.5  # movements fade over this many times their length: nothing is drawn to streaks
 HALT = 2.0  # movements end over this many times their length before what stands apart
-FAR_OFF = 0.045  # of the crop's side: nearer to a jaw line nothing stands apart from it
+BESIDE_APART = 5  # px of the picture that tells what stands apart: so near to it counts, too
+FAR_OFF = 0.02  # of the crop's side: nearer to a jaw line nothing stands apart from it
 MOVED_BY = 2.0  # all moves where half of the line is an edge; beyond that the footage is shown
 BORDER = 0.06  # of the crop's side: the movement has ended before the crop does
 GUARD = 0.03  # of the crop's side: nothing moves so near to the face's still part
@@ -40,15 +41,17 @@ class JawMovement:
     """How a crop's footage is to be pulled, so that its jaw line comes to lie on the new one."""
 
     distance: np.ndarray  # (S, S) float32 px from the new outline, negative inside
+    from_filmed: np.ndarray  # (S, S) float32 px from the filmed outline, likewise
     movement: np.ndarray  # (S, S, 2) float32 px from a pixel to the place to be seen there
     trust: np.ndarray  # (S, S) float32 in [0, 1], whether the nearest outline is an edge
-    own: np.ndarray  # (S, S) float32 px: so far below the outline the network's beard is shown
+    own: np.ndarray  # (S, S) float32 in [0, 1]: how far the network's picture is shown outside it
+    apart: np.ndarray  # (S, S) float32 in [0, 1], whether something that stands apart is near
 
     def __post_init__(self) -> None:
         sizes = check_shape("distance", self.distance, "S S")
         check_shape("movement", self.movement, "S S 2", **sizes)
-        check_shape("trust", self.trust, "S S", **sizes)
-        check_shape("own", self.own, "S S", **sizes)
+        for name in ("from_filmed", "trust", "own", "apart"):
+            check_shape(name, getattr(self, name), "S S", **sizes)
 
 
 def jaw_movement(
@@ -94,7 +97,7 @@ def jaw_movement(
     towards = towards * outward(far * scale)
     drawn_out = _rise(raised, RAISED, size)
     seen = _line_share(resize(edge, side), near * scale) * (1.0 - drawn_out)
-    known = np.dstack([towards, seen, _rise(raised, OWN_BEARD, size)])
+    known = np.dstack([towards, seen, _rise(raised, OWN, size)])
     nearest = centres(side) - (near * scale)[..., None] * outward(near * scale)
     spread = cv2.GaussianBlur(read_at(known, nearest), (0, 0), SPREAD_PX)
     # Where an edge ends the network takes over while all still moves: footage that is shown moves
@@ -104,13 +107,16 @@ def jaw_movement(
     length = np.linalg.norm(movement, axis=-1)
     hold, reach = _extent(near, size, config)
     left = ease(1.0 - (near - hold).clip(0) / np.maximum(reach, LEAST_STRETCH * length))
-    left = np.minimum(left, _room_left(filmed, new, old, length))
+    apart = find_apart(filmed, old)
+    left = np.minimum(left, _room_left(apart, new, old, length))
     movement = movement * (left * moved * _freedom(still, side, size))[..., None]
     return JawMovement(
         new,
+        old,
         np.float32(config.strength) * resize(movement, size),
         resize(trust, size),
-        resize(spread[..., 3] * hold, size),
+        resize(spread[..., 3], size),
+        _near(apart, size),
     )
 
 
@@ -142,16 +148,21 @@ def _extent(near: np.ndarray, size: int, config: JawConfig) -> tuple[np.ndarray,
 
 
 def _room_left(
-    filmed: np.ndarray, new: np.ndarray, old: np.ndarray, length: np.ndarray
+    found: np.ndarray, new: np.ndarray, old: np.ndarray, length: np.ndarray
 ) -> np.ndarray:
     """(h, w) float32: how much of each movement is left before what stands apart."""
-    size, apart = len(new), find_apart(filmed, old) > 0.5
+    size, apart = len(new), found > 0.5
     apart &= resize(np.minimum(new, old), len(apart)) > FAR_OFF * size
     if not apart.any():
         return np.ones_like(length)
     gap = cv2.distanceTransform((~apart).astype(np.uint8), cv2.DIST_L2, 3)
     gap = resize(gap, len(length)) * np.float32(size / len(apart))
     return ease((gap - 1.0) / (HALT * length + 1.0))
+
+
+def _near(apart: np.ndarray, size: int) -> np.ndarray:
+    wider = cv2.dilate(apart, np.ones((BESIDE_APART, BESIDE_APART), np.uint8))
+    return resize(ease(cv2.GaussianBlur(wider, (0, 0), 1.0)), size)
 
 
 def _freedom(still: np.ndarray, side: int, size: int) -> np.ndarray:

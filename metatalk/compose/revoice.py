@@ -12,14 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from metatalk.compose.ahead import map_in_order
-from metatalk.compose.blend import Patch, Window, compose_window, find_window, mix_patches
+from metatalk.compose.blend import (
+    DrawnFace,
+    Patch,
+    Window,
+    compose_window,
+    find_window,
+    mix_patches,
+)
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.fallback.beside import draw_beside
 from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.grade import Grade, ShotGrades, bring_all, relight_all, take_all_back
-from metatalk.compose.jaw import Followed, follow_jaw
+from metatalk.compose.jaw import JawLines, follow_jaw
 from metatalk.compose.seam.colour_match import match_colours
 from metatalk.compose.seam.grain import FrameGrain, Grain
+from metatalk.compose.seam.slits import close_slits
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.neural.infer import Rendered, render_crops
 from metatalk.neural.pictures import CropPictures, CropRenderer
@@ -328,61 +336,48 @@ def _compose(
     """Lay one new lower face over its picture."""
     picture, config = shots.pictures[number], studio.config
     plain = _plain(number, shots, views, made, config)
-    shown = plain if outlines is None else _follow(plain, number, shots, outlines, config)
-    patch = _lay(number, shots, shown, studio) if shown.share > 0 else None
-    if shown.share < 1:
-        patch = mix_patches(_lay(number, shots, plain, studio), patch, shown.share)
+    if outlines is None:
+        patch = _lay(number, shots, plain, studio)
+    else:
+        patch = _lay_followed(number, shots, plain, outlines, studio)
     if patch is None:
         return Revoiced(picture, ())
     laid = replace(patch, alpha=patch.alpha * shots.strength[number])
     return Revoiced(picture.with_patch(laid.picture, laid.alpha, laid.left, laid.top), (laid,))
 
 
-def _lay(number: int, shots: Shots, shown: Followed, studio: Studio) -> Patch | None:
+def _lay_followed(
+    number: int, shots: Shots, plain: DrawnFace, outlines: Outlines, studio: Studio
+) -> Patch | None:
+    """The same with what lies around it drawn along; of next to no movement by a share."""
+    lines, feather_px = JawLines.of(outlines, number), studio.config.feather * len(plain.mask)
+    followed = follow_jaw(plain, shots.crops[number], lines, feather_px, studio.config.jaw)
+    patch = _lay(number, shots, followed.face, studio) if followed.share > 0 else None
+    if followed.share < 1:
+        patch = mix_patches(_lay(number, shots, plain, studio), patch, followed.share)
+    return patch
+
+
+def _lay(number: int, shots: Shots, face: DrawnFace, studio: Studio) -> Patch | None:
     film = shots.footage[number], shots.windows[number]
-    patch = compose_window(
-        shown.picture,
-        shown.mask,
-        shown.carried,
-        *film,
-        studio.config,
-        shown.passed,
-        FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None,
-    )
+    grain = FrameGrain(studio.grain, int(shots.numbers[number])) if studio.grain else None
+    patch = compose_window(face, *film, studio.config, grain)
     if patch is None or studio.standing is None:
         return patch
     # Before patches are mixed: a mixed one says nothing of the skin where it is not laid.
-    at = int(shots.frames[number]), shots.transforms[number], shown.carried
+    at = int(shots.frames[number]), shots.transforms[number], face.carried
     return draw_beside(patch, studio.standing, *at, *film)
 
 
 def _plain(
     number: int, shots: Shots, views: Views, made: Rendered, config: DriveConfig
-) -> Followed:
+) -> DrawnFace:
     """The generated face in the footage's colours; nothing follows it."""
     mask, carried, crop = views.mask[number], views.carried.source[number], shots.crops[number]
     passed = None if made.passed is None else made.passed[number]
-    matched = match_colours(made.picture[number], crop, mask, config.colour_match, carried)
-    return Followed(matched, mask, carried, passed, np.ones(mask.shape, np.float32))
-
-
-def _follow(
-    plain: Followed, number: int, shots: Shots, outlines: Outlines, config: DriveConfig
-) -> Followed:
-    """The same with what lies around it drawn along."""
-    return follow_jaw(
-        plain.picture,
-        plain.mask,
-        plain.carried,
-        plain.passed,
-        shots.crops[number],
-        outlines.shown[number],
-        outlines.filmed[number],
-        outlines.still[number],
-        outlines.edge[number],
-        config.feather * len(plain.mask),
-        config.jaw,
-    )
+    drawn = close_slits(made.picture[number], carried, views.geometry[number].any(-1))
+    matched = match_colours(drawn, crop, mask, config.colour_match, carried)
+    return DrawnFace(matched, mask, carried, passed)
 
 
 def _window(

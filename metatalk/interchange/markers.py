@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -59,8 +60,9 @@ class Marker:
 
     @property
     def line(self) -> str:
-        """Kind and reason in a line."""
-        return " ".join(f"{self.kind}: {self.words}".split())
+        """Kind and reason in a line, of letters that every list and XML can hold."""
+        told = f"{self.kind}: {self.words}"
+        return " ".join("".join(one if _is_letter(one) else " " for one in told).split())
 
     @property
     def colour(self) -> str:
@@ -108,6 +110,11 @@ class Reel:
         if frame < len(self.seconds):
             return round(float(self.seconds[frame]) * float(self.rate))
         return self.place(len(self.seconds) - 1) + frame - len(self.seconds) + 1
+
+
+def _is_letter(one: str) -> bool:
+    # Joiners and soft hyphens have no shape of their own, but are part of their words.
+    return one.isprintable() or unicodedata.category(one) == "Cf"
 
 
 def write_edl(markers: Sequence[Marker], reel: Reel) -> str:

@@ -20,6 +20,10 @@ _HOW = "give 0:01:02.10-0:01:05, 62.1-65, by time code 01:00:02:10-01:00:05:00, 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 _CODE = re.compile(r"\d{1,2}[:;]\d{1,2}[:;]\d{1,2}[:;]\d{1,3}")
 _BETWEEN = re.compile(r"\s*(?:-->|-|–|—|\bto\b)\s*")
+# As subtitles write them. Alone a comma stands between two parts.
+_PASTED = re.compile(r"(\d+:\d\d:\d\d),(\d{3}\s*(?:-->|-|–|—|\bto\b)\s*\d+:\d\d:\d\d),(\d{3})")
+_CUE = re.compile(r"^[ \t]*(\d+[:;][\d:;.,]*)[ \t]*-->[ \t]*(\d+[:;][\d:;.,]*)", re.MULTILINE)
+_CUE_TIME = re.compile(r"(?:\d+:)?\d+:\d+[.,]\d+")
 _LABEL = 60  # characters of a subtitle that are kept
 _LEAST_LABEL_S = 600.0  # a film whose time code begins sooner may well have cues later than that
 
@@ -97,9 +101,8 @@ def read_ranges(words: str, count: FrameCount, duration_s: float) -> list[TimeRa
     if path.suffix.lower() in SUBTITLES:
         found = _shifted_to_film(_read_subtitles(path), count, duration_s)
     else:
-        found = [
-            _read_range(part, count) for part in re.split(r"[,\n]\s*(?=\S)", words.strip(" ,"))
-        ]
+        plain = _PASTED.sub(r"\1.\2.\3", words.strip(" ,"))
+        found = [_read_range(part, count) for part in re.split(r"[,\n]\s*(?=\S)", plain)]
     return tidy_ranges(found, duration_s)
 
 
@@ -181,6 +184,7 @@ def _read_subtitles(path: Path) -> list[TimeRange]:
         ) from error
     remedy = "give an .srt, .vtt, .ass or .ttml file whose cues are the segments, or the times"
     text = _decoded(content)
+    _require_clock_times(path, text)
     try:
         cues = list(pysubs2.SSAFile.from_string(text)) if text.strip() else []
     except (pysubs2.exceptions.Pysubs2Error, ValueError) as error:
@@ -196,6 +200,17 @@ def _read_subtitles(path: Path) -> list[TimeRange]:
         TimeRange(cue.start / 1000, cue.end / 1000, " ".join(cue.plaintext.split())[:_LABEL])
         for cue in cues
     ]
+
+
+def _require_clock_times(path: Path, text: str) -> None:
+    """Refuse cues timed by frames, which readers of subtitles take for words or read wrong."""
+    for cue in _CUE.finditer(text):
+        if not all(_CUE_TIME.fullmatch(time) for time in cue.groups()):
+            raise MediaError(
+                f"{path}: the times of {cue[0].strip()!r} are not read",
+                "write times of subtitles as 00:01:02,400; time codes are read as --segments"
+                " 01:00:02:10-01:00:05:00,...",
+            )
 
 
 def _decoded(content: bytes) -> str:

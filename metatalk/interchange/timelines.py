@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import opentimelineio as otio
 
 from metatalk.interchange.markers import NOTABLE, Marker, Reel, in_time
+from metatalk.interchange.timecode import is_standard_rate, standard_rate
 
 # The last version whose assets name their file themselves, which is all that OpenTimelineIO's
 # adapter looks for; Final Cut Pro reads it from 10.4 on, and so does Resolve.
@@ -52,7 +53,8 @@ def write_fcpxml(markers: Sequence[Marker], reel: Reel) -> str:
     Returns:
         XML. A marker's time is the clip's, which begins with the film's time code.
     """
-    tick = 1 / reel.rate
+    # A rate that was worked out from rounded times is none that a project may have.
+    tick = 1 / (standard_rate(reel.rate) if is_standard_rate(reel.rate) else reel.rate)
     count = reel.count
     start, length = _seconds(count.start * tick), _seconds(reel.place(reel.frames) * tick)
     root = ElementTree.Element("fcpxml", version=FCPXML_VERSION)

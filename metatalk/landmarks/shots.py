@@ -27,14 +27,14 @@ def make_thumbnail(picture: np.ndarray) -> np.ndarray:
     """Shrink a picture to what the search for cuts needs.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
+        picture: (H, W, 3) uint8 RGB, or (H, W) luma.
 
     Returns:
-        (48, 48) uint8 grey levels; the proportions are not kept.
+        (48, 48) grey levels, uint8, or luma as it came; the proportions are not kept.
     """
     step = max(min(picture.shape[:2]) // (2 * _SIDE), 1)  # enough pixels to average over
     sparse = np.ascontiguousarray(picture[step // 2 :: step, step // 2 :: step])
-    grey = cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY)
+    grey = sparse if sparse.ndim == 2 else cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
 

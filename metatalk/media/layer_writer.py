@@ -65,6 +65,7 @@ class LayerWriter:
             self._writer = VideoWriter(
                 path, film.width, film.height, film.rate, film.time_base, film.colour,
                 metadata=film.metadata, pixel_aspect=film.pixel_aspect, encoding=_ENCODING,
+                is_steady=film.is_steady,
             )  # fmt: skip
         else:
             raise MediaError(

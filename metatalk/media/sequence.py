@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,7 +23,7 @@ from metatalk.media.decode import audio_stream, open_media
 from metatalk.media.exact_rgb import exact_rgb
 from metatalk.media.picture import Picture
 from metatalk.media.soundtrack import Soundtrack
-from metatalk.media.stills import StillFolder, png_chunks
+from metatalk.media.stills import StillFolder, exr_timecode, png_chunks
 from metatalk.media.writer import explain_write
 
 Ending = Literal["png", "tiff", "exr"]
@@ -43,6 +43,8 @@ class Film:
         colour: colour tags of the footage.
         pixel_aspect: width of a pixel over its height.
         metadata: tags of the file, such as {"comment": ..., "timecode": ...}.
+        is_steady: whether its times are off the rate by the rounding of a clock only.
+        timecode_of: the time code of a frame, by its number from 0; None: there is none.
     """
 
     width: int
@@ -52,6 +54,8 @@ class Film:
     colour: ColourTags
     pixel_aspect: Fraction = Fraction(1)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    is_steady: bool = False
+    timecode_of: Callable[[int], str] | None = None
 
 
 class SequenceWriter:
@@ -62,7 +66,7 @@ class SequenceWriter:
 
     All is there when the block ends well; after an exception there is what was there before.
     Pictures are called NAME.000123.png and so on, the sheet NAME.json, the sound NAME.wav or
-    whatever the recording is, where NAME is the folder's. Pictures of an earlier, longer run
+    whatever the recording is, where NAME is the folder's. Pictures and sound of an earlier run
     of the same name go.
 
     PNG and TIFF hold RGB of the footage's own gamma, 8 or 16 bits over the full range. EXR
@@ -143,7 +147,10 @@ class SequenceWriter:
                 raise MediaError(f"{self.path}: no frame was written", "drive at least one frame")
             sheet = json.dumps(self._sheet(), indent=2) + "\n"
             (self._stills.partial / f"{self._name}.json").write_text(sheet, encoding="utf-8")
+            former = _former_sound(self.path)
             self._stills.__exit__(None, None, None)
+            if former is not None and former.name != self._sound:
+                former.unlink(missing_ok=True)
         except BaseException as failure:
             self._pool.shutdown(cancel_futures=True)  # before the place where they write goes
             self._stills.__exit__(type(failure), failure, None)
@@ -191,7 +198,10 @@ class SequenceWriter:
             self._under_way.popleft()
 
     def _write_one(self, picture: Picture | np.ndarray, number: int) -> None:
-        self._stills.write(self._name, number, self._stored(picture), self._says)
+        says, timecode_of = self._says, self.film.timecode_of
+        if self.ending == "exr" and timecode_of is not None:
+            says = {**says, **exr_timecode(timecode_of(number - self._first), self.film.rate)}
+        self._stills.write(self._name, number, self._stored(picture), says)
 
     def _stored(self, picture: Picture | np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
         pixels = self._pixels(picture) if isinstance(picture, Picture) else picture
@@ -215,7 +225,7 @@ class SequenceWriter:
     def _sheet(self) -> dict[str, Any]:
         film = self.film
         ticks = np.arange(len(self._times)) * float(1 / (film.rate * film.time_base))
-        steady = bool(np.abs(np.array(self._times) - ticks).max() <= 1)
+        is_steady = film.is_steady or bool(np.abs(np.array(self._times) - ticks).max() < 1e-3)
         sheet: dict[str, Any] = {
             "pictures": f"{self._name}.%06d.{self.ending}",
             "first": self._first,
@@ -239,7 +249,7 @@ class SequenceWriter:
         }
         if self._alpha:
             sheet["alpha"] = self._alpha
-        if not steady:  # the rate alone does not say when each is shown
+        if not is_steady:  # the rate alone does not say when each is shown
             sheet["time_base"], sheet["times"] = str(film.time_base), self._times
         return sheet
 
@@ -254,25 +264,38 @@ def sequence_length(folder: Path) -> float:
         Seconds; 0 where there is none.
     """
     try:
-        sheet = json.loads((folder / f"{folder.resolve().name}.json").read_text(encoding="utf-8"))
+        sheet = _read_sheet(folder)
         return float(sheet["count"] / Fraction(sheet["rate"]))
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return 0.0
 
 
+def _read_sheet(folder: Path) -> Any:
+    return json.loads((folder / f"{folder.resolve().name}.json").read_text(encoding="utf-8"))
+
+
+def _former_sound(folder: Path) -> Path | None:
+    """The sound of the sequence that is in a folder, by its sheet."""
+    try:
+        sheet, name = _read_sheet(folder), folder.resolve().name
+        is_ours = str(sheet["pictures"]).startswith(f"{name}.%06d.")
+        sound = folder / Path(sheet["sound"]).name
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_sound = sound.is_file() and sound.suffix != ".json"  # not the new sheet, whatever it says
+    return sound if is_ours and is_sound and sound.stem == name else None
+
+
 def _header(film: Film, comment: str) -> dict[str, Any]:
-    """What an EXR file says; rates and time codes its Python package cannot write as such."""
+    """What every EXR file says; rates its Python package cannot write as such."""
     colour = film.colour
-    header: dict[str, Any] = {
+    return {
         "comments": comment,
         "pixelAspectRatio": float(film.pixel_aspect),
         "encoding": "gamma-encoded as the footage is, not linear",
         "footageColour": f"H.273 primaries {colour.primaries}, transfer {colour.transfer}",
         "footageRate": str(film.rate),
     }
-    if film.metadata.get("timecode"):
-        header["footageTimecode"] = film.metadata["timecode"]
-    return header
 
 
 def _lay_sound(audio: Path | None, folder: Path, name: str, limit_s: Fraction | None) -> str | None:
@@ -290,7 +313,7 @@ def _lay_sound(audio: Path | None, folder: Path, name: str, limit_s: Fraction | 
     with av.open(str(beside), "w", "wav") as output:
         sound = Soundtrack(output, audio, limit_s)
         try:
-            sound.feed(None)
+            sound.finish()
         finally:
             sound.close()
     return beside.name

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, cast
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -28,8 +29,7 @@ _FRAME = 1024  # samples in a frame of AAC
 _EDITORS = ("mov", "matroska", "mxf", "wav")  # containers in which what cannot be copied is PCM
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
 _EVERYWHERE = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
-_MXF = frozenset({"pcm_s16le", "pcm_s24le"})
-_MATROSKA = _EVERYWHERE | {"flac", "opus", "libopus", "vorbis", "libvorbis", "mp2", "mp2float"}
+_MATROSKA = _EVERYWHERE | {"flac", "mp2", "mp2float"}  # not what says by itself where it begins
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Soundtrack:
 
     It is copied where the container takes it. What .mov, .mkv and .mxf do not take is written
     as PCM, without loss; for .mp4 it becomes AAC of 256 kb/s or more. Its rate is kept but for
-    MXF, which is always of 48 kHz, and for rates of AAC that players do not expect.
+    MXF, which is always of 48 kHz, and for rates of AAC that players do not expect. MXF would end
+    the picture with the sound: there silence follows, up to the picture's end.
 
     Args:
         container: the file being written, before its header.
@@ -63,12 +64,12 @@ class Soundtrack:
     def __init__(
         self, container: OutputContainer, path: Path, limit_s: Fraction | None = None
     ) -> None:
-        self._container = container
+        self._container, self._is_endless = container, container.format.name == "mxf"
         self._files = ExitStack()
         source = self._files.enter_context(open_media(path))
         try:
             stream = audio_stream(source, path)
-            if _can_copy(container.format.name, stream):
+            if _can_copy(container, stream):
                 track = container.add_stream_from_template(stream)
                 packets = _copied(source, stream, track, path, limit_s)
             else:
@@ -76,28 +77,41 @@ class Soundtrack:
                 first = next(blocks)
                 coding = _coding(container.format.name, stream.codec_context.format.name, first)
                 track = _add_encoder(container, coding)
-                packets = _encoded(chain([first], blocks), track, coding, limit_s)
+                heard = _limited(chain([first], blocks), limit_s)
+                if self._is_endless:
+                    heard = chain(heard, _silence(first))
+                packets = _encoded(heard, track, coding)
         except BaseException:
             self._files.close()
             raise
         self._packets = packets
+        self._packets_left = True
         self._next: tuple[Packet | None, Fraction] = None, Fraction(0)
 
-    def feed(self, time_s: Fraction | None) -> None:
-        """Write the sound up to a moment of the picture, or all that is left of it.
+    def feed(self, time_s: Fraction) -> None:
+        """Write the sound up to a moment of the picture.
 
         Args:
-            time_s: seconds; None for the rest.
+            time_s: seconds.
         """
-        while time_s is None or self._next[1] <= time_s:
+        self._write(lambda begin_s: begin_s <= time_s)
+
+    def finish(self, end_s: Fraction = Fraction(0)) -> None:
+        """Write all that is left of the sound; in MXF, as much of it as there is picture.
+
+        Args:
+            end_s: where the picture ends, seconds.
+        """
+        self._write(lambda begin_s: begin_s < end_s or not self._is_endless)
+
+    def _write(self, is_due: Callable[[Fraction], bool]) -> None:
+        while self._packets_left and is_due(self._next[1]):
             packet = self._next[0]
             if packet is not None:
                 self._container.mux(packet)
             following = next(self._packets, None)
-            if following is None:
-                self._next = None, Fraction(1 << 62)
-                return
-            self._next = following
+            self._packets_left = following is not None
+            self._next = following or self._next
 
     def close(self) -> None:
         """Close the recording."""
@@ -107,15 +121,21 @@ class Soundtrack:
 Timed = tuple[Packet, Fraction]  # a packet and when it begins, seconds
 
 
-def _can_copy(container: str, stream: AudioStream) -> bool:
-    codec = stream.codec_context.name
-    if "matroska" in container:
-        return codec in _MATROSKA or codec.startswith("pcm_")
+def _can_copy(output: OutputContainer, stream: AudioStream) -> bool:
+    container, codec = output.format.name, stream.codec_context.name
     if container == "mxf":
-        return codec in _MXF and stream.codec_context.sample_rate == _RATE
-    if container in ("mov", "wav") and codec.startswith("pcm_"):
-        return container == "mov" or not codec.endswith("be")
+        return False  # PCM of 48 kHz, in which nothing is lost, and silence to the picture's end
+    if codec.startswith("pcm_"):
+        return container != "mp4" and codec in output.supported_codecs
+    if "matroska" in container:
+        return codec in _MATROSKA
     return codec in _EVERYWHERE and container != "wav"
+
+
+def _silence(like: SoundBlock) -> Iterator[SoundBlock]:
+    """Silence without end."""
+    second = np.zeros((len(like.samples), like.rate), like.samples.dtype)
+    return repeat(replace(like, samples=second))
 
 
 def _coding(container: str, samples: str, first: SoundBlock) -> _Coding:
@@ -178,11 +198,9 @@ def _add_encoder(container: OutputContainer, coding: _Coding) -> AudioStream:
     return cast(AudioStream, stream)  # typed only where the encoder's name is written out
 
 
-def _encoded(
-    blocks: Iterator[SoundBlock], track: AudioStream, coding: _Coding, limit_s: Fraction | None
-) -> Iterator[Timed]:
+def _encoded(blocks: Iterator[SoundBlock], track: AudioStream, coding: _Coding) -> Iterator[Timed]:
     tick = Fraction(1, coding.rate)
-    for frame in _frames(_limited(blocks, limit_s), coding):
+    for frame in _frames(blocks, coding):
         for packet in track.encode(frame):
             yield packet, (packet.pts or 0) * Fraction(packet.time_base or tick)
     for packet in track.encode(None):

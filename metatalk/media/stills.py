@@ -26,6 +26,7 @@ _PNG_HEAD = 33  # bytes of a PNG's signature and of its first chunk
 _DESCRIPTION, _SOFTWARE = 270, 305  # numbers of a TIFF's tags
 _TEXT, _ENTRY = 2, 12  # their type; bytes of an entry in its directory
 _MARK = f"synthetic: drawn with metatalk {__version__}"
+_MOST_COUNTED = 30  # frames a second
 _FOUND = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
@@ -142,10 +143,7 @@ def write_exr(
         ShapeError: the channels differ in size.
         OSError: the disk refuses.
     """
-    try:
-        import OpenEXR  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise MediaError("the OpenEXR package is not installed", "pip install OpenEXR") from error
+    OpenEXR = _open_exr()
     sizes: dict[str, int] = {}
     for name, values in channels.items():
         sizes = check_shape(f"channel {name}", values, "H W", **sizes)
@@ -166,6 +164,38 @@ def write_exr(
         ) from error
 
 
+def _open_exr() -> Any:
+    try:
+        import OpenEXR  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise MediaError("the OpenEXR package is not installed", "pip install OpenEXR") from error
+    return OpenEXR
+
+
+def exr_timecode(word: str, rate: Fraction) -> dict[str, Any]:
+    """What the header of an OpenEXR file says about its time code.
+
+    Args:
+        word: HH:MM:SS:FF, or HH:MM:SS;FF for drop-frame.
+        rate: of the film, frames a second.
+
+    Returns:
+        Attributes: the word itself and, where frames are counted to 30 at most, "timeCode", which
+        editing programs read.
+
+    Raises:
+        MediaError: OpenEXR is not installed.
+
+    Source: SMPTE ST 12-1, which numbers no more frames a second.
+    """
+    *clock, frame = (int(part) for part in re.split("[:;]", word))
+    told: dict[str, Any] = {"footageTimecode": word}
+    if round(rate) <= _MOST_COUNTED:
+        flags = [";" in word, *[0] * 13]  # drop-frame; what else a camera would say
+        told["timeCode"] = _open_exr().TimeCode(*clock, frame, *flags)
+    return told
+
+
 def _numbers(values: np.ndarray) -> np.ndarray:
     kind = np.float16 if values.dtype == np.float16 else np.float32
     return np.ascontiguousarray(values, kind)
@@ -180,8 +210,8 @@ class StillFolder:
     Args:
         folder: where they are to be; made if need be.
         ending: "png", "tiff" or "exr".
-        replaces: names whose older pictures go when the new ones are in place, so that none
-            is left behind the end of a shorter run.
+        replaces: names whose older pictures, of any kind, go when the new ones are in place, so
+            that none is left behind the end of a shorter run.
     """
 
     def __init__(self, folder: Path, ending: str, replaces: Sequence[str] = ()) -> None:
@@ -246,7 +276,7 @@ class StillFolder:
 
     def _sweep(self) -> None:
         for name in self._replaces:
-            older = re.compile(rf"{re.escape(name)}\.\d{{6,}}\.{self.ending}")
+            older = re.compile(rf"{re.escape(name)}\.\d{{6,}}\.(png|tiff|exr)")
             for path in list(self.folder.iterdir()):
                 if older.fullmatch(path.name):
                     path.unlink()

@@ -64,6 +64,8 @@ class VideoWriter:
         encoding: how the pictures are stored; None: H.264 of 8 bits and 4:2:0, an odd size
             as 4:4:4. Pictures of another depth or sampling are converted.
         hdr: light of an HDR film; H.265 alone takes it along.
+        is_steady: whether frames follow each other at `rate`, and the pts that `write` is given
+            are off it by the rounding of a clock only: they are written without it.
 
     Raises:
         MediaError: an ending that does not go with the format, a place that cannot be
@@ -87,8 +89,9 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         encoding: Encoding | None = None,
         hdr: HdrTags | None = None,
+        is_steady: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._is_steady = Path(path), is_steady
         self.encoding = encoding or _plain(width, height)
         require_fitting(self.path, self.encoding.format)
         if self.path.suffix.lower() == ".mxf" and rate not in MXF_RATES:
@@ -97,7 +100,8 @@ class VideoWriter:
                 "write a .mov",
             )
         self._partial = self.path.with_name(f".{self.path.name}.partial")
-        self._time_base, self._rate = Fraction(time_base), Fraction(rate)
+        self._rate = Fraction(rate)
+        self._time_base = 1 / self._rate if is_steady else Fraction(time_base)
         self._step = max(1, round(1 / (self._rate * self._time_base)))
         self._written = 0
         self._last_pts: int | None = None
@@ -107,7 +111,7 @@ class VideoWriter:
         self._container = _create(self.path, self._partial, metadata or {})
         try:
             self._stream = add_video(
-                self._container, width, height, Fraction(rate), time_base, self.encoding
+                self._container, width, height, self._rate, self._time_base, self.encoding
             )
             context = self._stream.codec_context
             context.options = encoder_options(self.encoding, crf, preset, hdr)
@@ -156,6 +160,7 @@ class VideoWriter:
 
     def write_frame(self, frame: VideoFrame, pts: int) -> None:
         """Append a frame that is laid out as the encoding says; arguments as of `write`."""
+        pts = self._written if self._is_steady else pts
         self._check_time(pts)
         context = self._stream.codec_context
         if (frame.width, frame.height) != (context.width, context.height):
@@ -201,16 +206,20 @@ class VideoWriter:
         if self.encoding.format == "h265" and self._written <= _X265_DELAY:
             for packet in packets:  # too few to be reordered, and x265 gives them no such times
                 packet.dts = packet.pts
-        self._end_at_rate(packets, self._last_pts)
+        end_s = self._end_at_rate(packets, self._last_pts)
         self._mux(packets)
         if self._sound is not None:
-            self._sound.feed(None)
+            self._sound.finish(end_s)
             self._sound.close()
         self._container.close()
         self._partial.replace(self.path)
 
-    def _end_at_rate(self, packets: Sequence[Packet], last_pts: int) -> None:
-        """Let the last frame last until frames / duration is the rate, as players work it out."""
+    def _end_at_rate(self, packets: Sequence[Packet], last_pts: int) -> Fraction:
+        """Let the last frame last until frames / duration is the rate, as players work it out.
+
+        Returns:
+            When that is, seconds.
+        """
         end = round(self._written / (self._rate * self._time_base))
         if not self._step <= 4 * (end - last_pts) <= 16 * self._step:
             end = last_pts + self._step  # the times do not go with the rate
@@ -221,6 +230,7 @@ class VideoWriter:
         if packets and packets[-1].pts != last_pts:
             first = self._first_dts if self._first_dts is not None else packets[0].dts
             packets[-1].duration = max(1, end - ((packets[-1].dts or 0) - (first or 0)))
+        return end * self._time_base
 
     def _discard(self) -> None:
         if self._sound is not None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metatalk.errors import MissingAssetError
 from metatalk.neural.generator import INPUT_CHANNELS
 from metatalk.neural.pix2pix import REACH, Pix2PixGenerator
+from metatalk.onnx_runtime import open_onnx_runtime
 from metatalk.shapes import check_shape
 
 INPUT, PICTURE = "inputs", "lower_face"
@@ -106,8 +107,9 @@ def open_package(name: str) -> Any:
     Raises:
         MissingAssetError: it is not installed.
     """
+    is_runtime = name.split(".")[0] == "onnxruntime"
     try:
-        return importlib.import_module(name)
+        return open_onnx_runtime(name) if is_runtime else importlib.import_module(name)
     except ImportError as error:
         raise MissingAssetError(
             f"the package {name} is missing, without which no ONNX model is written",

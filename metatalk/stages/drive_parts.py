@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.retiming.plan import NEARLY_FRAMES, FramePlan
 from metatalk.compose.segments import SegmentRamps, segment_ramps
 from metatalk.config import Config
 from metatalk.errors import ConfigError, MediaError
@@ -138,6 +138,11 @@ def choose_segments(
         assert order.audio is not None  # which an order has to compare with
         margin_s = config.drive.segments.margin_s
         ranges = changed_segments(order.changed_from, order.audio, duration_s, margin_s)
+    if heard_s > duration_s + NEARLY_FRAMES / rate:
+        LOG.warning(
+            "the recording lasts %s and the film %s: what follows the film's end is not heard",
+            clock_word(heard_s), clock_word(duration_s),
+        )  # fmt: skip
     cuts = plan.cuts(footage.landmarks.shots)
     ramps = segment_ramps(seconds, as_array(ranges), config.drive.segments, cuts)
     for part in ranges:
@@ -190,7 +195,7 @@ def _require_sound(ranges: list[TimeRange], heard_s: float, duration_s: float, r
                 f"{clock_word(part.first_s)} begins later",
                 remedy,
             )
-    if heard_s < duration_s - 2 / rate:
+    if heard_s < duration_s - NEARLY_FRAMES / rate:
         LOG.warning(
             "the recording lasts %s and the film %s, whose end is silent: %s",
             clock_word(heard_s), clock_word(duration_s), remedy,

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metatalk.compose.eyes.blink_plan import EyeTask
 from metatalk.compose.eyes.patches import EyeClip, Eyes, prepare_eyes
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.fallback.stretches import Fallback, fade_in_order
 from metatalk.compose.mouth import tune_mouth
 from metatalk.compose.retiming.plan import FramePlan, retime_track, retime_transforms
@@ -40,7 +42,7 @@ from metatalk.stages.performance import drawn_expression
 from metatalk.stages.performer import open_performance
 from metatalk.stages.retiming import Hearing, begin_plan, choose_plan
 from metatalk.stages.stage import ProgressFactory, silent_progress
-from metatalk.stages.studio import choose_sources, open_studio
+from metatalk.stages.studio import OpenStudio, choose_sources, open_studio
 from metatalk.timing import true_runs
 from metatalk.workspace.actor import ActorFolder
 
@@ -134,19 +136,21 @@ def prepare_drive(
     if order.preview is not None:
         preview_frames(order.preview, footage, clock)
     segments = choose_segments(order, footage, clock, float(mouth.heard_s), config)
-    fallbacks, kept = keep_filmed(folder, footage, config, rerun, progress_factory)
+    kept = keep_filmed(folder, footage, config, rerun, progress_factory)
     moved = mouth.move(clock.seconds())
-    plan = choose_plan(clock, footage, moved, hearing, config.drive, model, kept == 0)
+    plan = choose_plan(clock, footage, moved, hearing, config.drive, model, kept.strength == 0)
     filmed = retime_track(footage.track, plan)
     shown = _show(begun, mouth, moved, plan.seconds(), filmed.expression.numpy(), edits)
-    strength, wanted = _strength(footage, plan, kept, config), np.ones(len(plan), bool)
+    strength, wanted = _strength(footage, plan, kept.strength, config), np.ones(len(plan), bool)
     if segments is not None:
         shown = blend_expression(filmed.expression.numpy(), shown, segments.ramps.mouth)
         strength = np.minimum(strength, segments.ramps.picture)
         wanted = segments.ramps.picture > 0
-    performance, studio = _perform(begun, footage, plan, filmed, shown, strength, hearing)
-    stays = tuple(fallbacks_of(plan, fallbacks, wanted))
-    return Drive(footage, plan, performance, studio, sound, segments, stays, hearing=hearing)
+    opened = _open_studio(begun, footage, kept.standing)
+    eyes = _open_eyes(footage, plan, opened.studio, hearing, config, strength > 0)
+    performance = _perform(opened, plan, filmed, torch.from_numpy(shown), strength, eyes)
+    stays = tuple(fallbacks_of(plan, kept.fallbacks, wanted))
+    return Drive(footage, plan, performance, opened.studio, sound, segments, stays, hearing=hearing)
 
 
 def _begin(
@@ -201,7 +205,8 @@ def _show(
     """(N, E) float32: the new lower face on the filmed upper one, as it is tuned and edited."""
     model, lower = begun.model, begun.model.lower_units.numpy()
     tuned = tune_mouth(moved, seconds, mouth.rest, lower, begun.config.drive.mouth)
-    shown = mouth.finish(np.where(lower, tuned, filmed).astype(np.float32), seconds)
+    said, predicted = (np.where(lower, face, filmed).astype(np.float32) for face in (tuned, moved))
+    shown = mouth.finish(said, seconds, predicted)
     if edits is None:
         return shown
     is_acted = begun.order.performer is not None
@@ -210,26 +215,27 @@ def _show(
     )
 
 
-def _perform(
-    begun: _Begun,
-    footage: Footage,
-    plan: FramePlan,
-    filmed: TrackCoefficients,
-    shown: np.ndarray,
-    strength: np.ndarray,
-    hearing: Hearing,
-) -> tuple[Performance, Studio]:
-    """What the frames are to show, and what draws it."""
+def _open_studio(begun: _Begun, footage: Footage, standing: Foreground | None) -> OpenStudio:
+    """The actor before the clip's camera, in its light."""
     folder, config, model = begun.folder, begun.config, begun.model
     grades = open_grades(folder, footage, config, model, begun.rerun, begun.progress_factory)
-    opened = open_studio(folder, footage, config, model, grades)
-    expression, sources = torch.from_numpy(shown), None
+    return open_studio(folder, footage, config, model, grades, standing)
+
+
+def _perform(
+    opened: OpenStudio,
+    plan: FramePlan,
+    filmed: TrackCoefficients,
+    expression: Tensor,
+    strength: np.ndarray,
+    eyes: Eyes | None,
+) -> Performance:
+    """What the frames are to show, and what it takes to draw it."""
+    sources = None
     if opened.library:
         sources = choose_sources(opened.library, filmed.with_expression(expression))
-    eyes = _open_eyes(footage, plan, opened.studio, hearing, begun.config, strength > 0)
     transforms = retime_transforms(opened.transforms, plan)
-    performance = Performance(plan.frames, filmed, transforms, expression, strength, sources, eyes)
-    return performance, opened.studio
+    return Performance(plan.frames, filmed, transforms, expression, strength, sources, eyes)
 
 
 def _strength(footage: Footage, plan: FramePlan, kept: np.ndarray, config: Config) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,14 +30,23 @@ from metatalk.workspace.actor import ActorFolder
 LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What of a clip stays as it was filmed."""
+
+    fallbacks: list[Fallback]  # where the filmed mouth stays, and why
+    strength: np.ndarray  # (T,) float32: how much of a new mouth each frame takes
+    standing: Foreground | None = None  # what stands before it, and captions; None: nothing
+
+
 def keep_filmed(
     folder: ActorFolder,
     footage: Footage,
     config: Config,
     rerun: frozenset[str],
     progress_factory: ProgressFactory,
-) -> tuple[list[Fallback], np.ndarray]:
-    """Find where a footage keeps its filmed mouth.
+) -> Kept:
+    """Find what of a footage stays as it was filmed.
 
     Args:
         folder: the actor, trained.
@@ -46,7 +56,7 @@ def keep_filmed(
         progress_factory: who is told how far each stage is.
 
     Returns:
-        The stretches and why, and (T,) float32 how much of a new mouth each frame takes.
+        What stays.
 
     Raises:
         MetatalkError: whatever the user can mend.
@@ -58,16 +68,15 @@ def keep_filmed(
             standing = open_standing(folder, footage) or None
         if standing is not None:
             LOG.warning(
-                "something stands before the face in %s: it stays as filmed, and the new mouth "
-                "is drawn beside it",
+                "something stands before the face in %s, or a caption at it: it stays as filmed, "
+                "and the new mouth is drawn beside it",
                 footage.clip.name,
             )
-    found = _find(folder, footage, config, hidden, standing)
-    return found, fallback_strength(found, footage.landmarks.shots, config.drive.fade_frames)
+    return _keep(folder, footage, config, hidden, standing)
 
 
-def known_strength(folder: ActorFolder, footage: Footage, config: Config) -> np.ndarray:
-    """How much of a new mouth each frame takes, as far as that was measured before.
+def keep_known(folder: ActorFolder, footage: Footage, config: Config) -> Kept:
+    """Find what of a footage stays as it was filmed, as far as that was measured before.
 
     A show that is waited for is not held up by looking at every frame of the clip first.
 
@@ -77,50 +86,36 @@ def known_strength(folder: ActorFolder, footage: Footage, config: Config) -> np.
         config: `drive.fallback`, `drive.fade_frames`.
 
     Returns:
-        (T,) float32; without a measurement only lost faces are left alone, and the log says so.
+        What stays; without a measurement only lost faces are left alone, and the log says so.
     """
-    hidden = None
+    hidden, standing = None, None
     if config.drive.fallback.enabled:
         hidden = find_hidden(folder, footage)
+        if config.drive.fallback.standing:
+            standing = find_standing(folder, footage) or None
         if hidden is None:
             LOG.warning(
                 "what hides the face in %s was not measured yet: hands are painted over; "
                 "`drive` this clip once before",
                 footage.clip.name,
             )
-    standing = known_standing(folder, footage, config)
-    found = _find(folder, footage, config, hidden, standing)
-    return fallback_strength(found, footage.landmarks.shots, config.drive.fade_frames)
+    return _keep(folder, footage, config, hidden, standing)
 
 
-def _find(
+def _keep(
     folder: ActorFolder,
     footage: Footage,
     config: Config,
     hidden: Hidden | None,
     standing: Foreground | None,
-) -> list[Fallback]:
+) -> Kept:
     trained = None
     if config.drive.fallback.enabled:
         _, own, _ = load_coefficients(folder.path("fit") / "coefficients.npz")
         trained = measure_poses(own)
     rate, shots = float(footage.index.rate), footage.landmarks.shots
-    return find_fallbacks(
+    found = find_fallbacks(
         footage.track, shots, rate, config.drive.fallback, hidden, trained, standing
     )
-
-
-def known_standing(folder: ActorFolder, footage: Footage, config: Config) -> Foreground | None:
-    """What stands before the face all the while, as far as that was measured before.
-
-    Args:
-        folder: the actor.
-        footage: the clip that is shown.
-        config: `drive.fallback`.
-
-    Returns:
-        The masks; None where nothing stands, it is not known, or it is not to be looked for.
-    """
-    if not (config.drive.fallback.enabled and config.drive.fallback.standing):
-        return None
-    return find_standing(folder, footage) or None
+    strength = fallback_strength(found, shots, config.drive.fade_frames)
+    return Kept(found, strength, standing)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ from metatalk.stages.face_model import open_face_model
 from metatalk.stages.footage import Footage, open_footage
 from metatalk.stages.grades import open_grades
 from metatalk.stages.ingredients import require_current_consents
-from metatalk.stages.keeping import known_strength
+from metatalk.stages.keeping import Kept, keep_known
+from metatalk.stages.live_order import LiveOrder
 from metatalk.stages.provenance import result_entries, streamed_entry, write_result_ledger
 from metatalk.stages.stage import STAGE_NAMES, Progress, ProgressFactory, silent_progress
 from metatalk.stages.studio import OpenStudio, open_studio
@@ -64,6 +66,10 @@ WAITING = 6  # decoded pictures that may wait
 MOST_WORKERS = 4
 _ONE_READING = 100_000  # frames after which the footage is opened anew, at a turning point
 _WARM_UP_S = 1.0
+_IDLE = (
+    "retime", "eyes.blinks", "delivery.format", "delivery.bits", "delivery.chroma", "length",
+    "closure.strength",
+)  # fmt: skip
 _OVERDUE_S = 0.3  # that a frame waited for its turn, after all its sound had come
 
 
@@ -88,17 +94,23 @@ class Cast:
         footage: the clip that is to speak.
         config: the actor's settings.
         opened: the actor before the clip's camera.
+        kept: what of the clip stays as it was filmed.
     """
 
     def __init__(
-        self, folder: ActorFolder, footage: Footage, config: Config, opened: OpenStudio
-    ) -> None:  # fmt: skip
+        self,
+        folder: ActorFolder,
+        footage: Footage,
+        config: Config,
+        opened: OpenStudio,
+        kept: Kept,
+    ) -> None:
         self.space, self.network = load_mouth(folder.path("train_a2e"), config.a2e)
         self.ears = reopen_ears(config.a2e, self.network.fingerprint)
         self.footage, self.studio, self._transforms = footage, opened.studio, opened.transforms
         self.new_detector = _choose_detector(config.a2e.activity)
         self._filmed, self._tuning = footage.track.expression.numpy(), config.drive.mouth
-        self._strength = known_strength(folder, footage, config)
+        self._strength = kept.strength
         self._follower = None
         library = opened.library
         if library is not None:
@@ -166,26 +178,18 @@ class Cast:
 
 
 def drive_live(
-    actor: Path,
-    source: str,
-    output: str,
+    order: LiveOrder,
     config: Config,
     stop: threading.Event,
-    target: Path | None = None,
-    container: str | None = None,
     rerun: frozenset[str] = frozenset(),
     progress_factory: ProgressFactory = silent_progress,
 ) -> Metrics:
     """Make an actor say what is being spoken, until it ends.
 
     Args:
-        actor: the actor folder, trained.
-        source: where the sound comes from, see `open_live_sound`.
-        output: where the video goes, see `LiveWriter`.
+        order: what is asked.
         config: all settings.
         stop: once it is set, the result ends with what has been heard.
-        target: another clip of the actor to show; None shows the training clip.
-        container: a key of `LIVE_FORMATS`; None: by the output's name.
         rerun: stages to compute again, of the target's.
         progress_factory: who is told how far it is.
 
@@ -198,11 +202,12 @@ def drive_live(
         MetatalkError: whatever the user can mend.
     """
     _tell_idle(config)
-    folder, chosen = ActorFolder(actor), choose_format(output, container)
+    actor, target, output = order.actor, order.target, order.output
+    folder, chosen = ActorFolder(actor), choose_format(output, order.container)
     is_kept = is_place_on_disk(output)
     require_current_consents([target])
     if is_kept:
-        require_output(Path(output), [path for path in (target, Path(source)) if path])
+        require_output(Path(output), [path for path in (target, Path(order.source)) if path])
         require_apart(Path(output), STAGE_NAMES, [actor])
     with ExitStack() as stack:
         stack.enter_context(folder.lock(shared=True))
@@ -213,27 +218,31 @@ def drive_live(
         others = rerun - MEASURED_LATER
         footage = open_footage(folder, target, config, others, progress_factory)
         grades = open_grades(folder, footage, config, model, rerun, progress_factory)
-        opened = open_studio(folder, footage, config, model, grades)
-        cast = Cast(folder, footage, config, opened)
+        kept = keep_known(folder, footage, config)
+        opened = open_studio(folder, footage, config, model, grades, kept.standing)
+        cast = Cast(folder, footage, config, opened, kept)
         stack.enter_context(one_thread_each())
         _warm_up(cast, config)
         if is_kept:
             require_output(Path(output), [footage.clip])
             stack.enter_context(disk_errors_remedied(Path(output).parent))
             # At the beginning: the result can be seen, and the run killed, from here on.
-            entries = [*result_entries(actor, footage.clip), streamed_entry(source)]
+            entries = [*result_entries(actor, footage.clip), streamed_entry(order.source)]
             write_result_ledger(Path(output), entries)
-        blocks = stack.enter_context(open_live_sound(source, stop))
+        blocks = stack.enter_context(open_live_sound(order.source, stop))
         progress = stack.enter_context(progress_factory("live"))
         stage = _Stage(cast, config, SoundFeed(blocks, stop), progress)
         return {"output": output, **stage.run(output, chosen)}
 
 
 def _tell_idle(config: Config) -> None:
-    """Name the settings of `drive` that a show which is not known in advance cannot follow."""
+    """Name the settings of `drive` that a show which is not known in advance cannot follow.
+
+    Not those that only say how: an actor keeps them as they were usual when it was trained.
+    """
     drive, usual = config.drive, DriveConfig()
-    names = ("retime", "retiming", "segments", "eyes", "delivery", "length", "closure")
-    if idle := [name for name in names if getattr(drive, name) != getattr(usual, name)]:
+    idle = [name for name in _IDLE if attrgetter(name)(drive) != attrgetter(name)(usual)]
+    if idle:
         LOG.warning("live follows no drive.%s: they are for `drive`", ", drive.".join(idle))
 
 

@@ -45,8 +45,11 @@ class Mouth(Protocol):
         """(N, E) float32 at the times (N,); only the lower units mean anything."""
         ...
 
-    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """(N, E) float32: the whole face (N, E), with what depends on all of it put right."""
+    def finish(self, shown: np.ndarray, seconds: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """(N, E) float32: the whole face (N, E), with what depends on all of it put right.
+
+        `predicted` (N, E) is the same before the animator's knobs.
+        """
         ...
 
 
@@ -74,8 +77,10 @@ class SpokenMouth:
         mouth = predict_mouth(self.network, sound, seconds, self.config.a2e)
         return self.space.mouth_to_expression(self.space.clamp(mouth))
 
-    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """Close the lips on p, b and m."""
+    def finish(self, shown: np.ndarray, seconds: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Close the lips on p, b and m; those of a mouth that is kept at rest stay there."""
+        if self.config.drive.mouth.amplitude == 0:
+            return shown
         if not self.model.landmark_layout:
             if self.script != Script():
                 LOG.warning("the face model has no landmarks: its lips cannot be closed by phones")
@@ -85,8 +90,9 @@ class SpokenMouth:
         meter = make_lip_meter(self.model, person.identity, *seen)
         closure, activity = self.config.drive.closure, self.config.a2e.activity
         return close_spoken_lips(
-            shown, self.audio, seconds, self.space, meter, self.script, closure, activity
-        )
+            shown, self.audio, seconds, self.space, meter, self.script, closure, activity,
+            predicted,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +109,9 @@ class ActedMouth:
         resting = np.tile(self.rest, (len(seconds), 1))
         return acted_expression(self.act, seconds, resting, self.lower, self.rest)
 
-    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    def finish(self, shown: np.ndarray, seconds: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Nothing: what was acted is whole."""
-        del seconds
+        del seconds, predicted
         return shown
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from metatalk.compose.fallback.caption_watch import CaptionWatch
 from metatalk.compose.fallback.face_watch import FaceWatch
 from metatalk.compose.fallback.foreground_masks import Foreground, foreground_from_arrays
 from metatalk.compose.fallback.foreground_watch import FINE_SIDE, ForegroundWatch
@@ -74,22 +75,27 @@ def compute(
     model = open_face_model(config.face_model, landmarks)
     grid = build_grid(model, person)
     standing = ForegroundWatch(build_grid(model, person, FINE_SIDE), track, camera, shots)
+    captions = CaptionWatch(grid, track, camera)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         shape = (len(track), len(grid))
         colours = make_array(Path(scratch) / "colours.npy", (*shape, 3))
         notes = make_array(Path(scratch) / "notes.npy", shape)
         shares, edges = np.zeros(len(track), np.float32), np.zeros((len(track), 8), np.float32)
         written = colours, notes, shares, edges
-        seen = _watch(inputs["clip"], grid, track, camera, shots, written, standing, progress)
+        others = standing, captions
+        seen = _watch(inputs["clip"], grid, track, camera, shots, written, others, progress)
         found = standing.finish()
         apart = _set_apart(grid, track, camera, found, notes)
         hidden = _compare(grid, track, seen, colours, notes, shares, edges, apart)
     np.savez(out / FILE, **vars(hidden))
-    np.savez_compressed(out / STANDING, **found.to_arrays())
+    # A caption over the mouth keeps it as filmed: its cells are not set apart.
+    whole = captions.finish(found)
+    np.savez_compressed(out / STANDING, **whole.to_arrays())
     return {
         "hand_frames": int((hidden.hand_share > 0).sum()),
         "most_covered": float(hidden.strange_blob.max(initial=0.0)),
         "standing_shots": sum(mask.size > 0 for mask in found.masks),
+        "caption_parts": len(whole.shots) - len(found.shots),  # that captions split off
     }
 
 
@@ -100,11 +106,12 @@ def _watch(
     camera: Camera,
     shots: np.ndarray,
     written: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    standing: ForegroundWatch,
+    others: tuple[ForegroundWatch, CaptionWatch],
     progress: Progress,
 ) -> np.ndarray:
     """Fill the arrays of T frames; (T,) bool: those that were looked at."""
     colours, notes, shares, edges = written
+    standing, captions = others
     starts, seen = set(shots[:, 0].tolist()), np.zeros(len(track), bool)
     has_face = track.has_face.numpy()
     with HandFinder() as hands:
@@ -116,13 +123,15 @@ def _watch(
             if frame in starts:
                 watch.reset()
             standing.look(picture, frame)
+            cells = None
             if has_face[frame]:
                 one = track.take(np.array([frame]))
-                places = place_cells(grid, one, camera)[0], place_painted(grid, one, camera)[0]
-                glimpse = watch.look(picture, *places)
+                cells = place_cells(grid, one, camera)[0]
+                glimpse = watch.look(picture, cells, place_painted(grid, one, camera)[0])
                 colours[frame], shares[frame] = glimpse.colours, glimpse.hand_share
                 notes[frame] = INSIDE * glimpse.inside + UNDER_HAND * glimpse.under_hand
                 edges[frame], seen[frame] = glimpse.edges, True
+            captions.look(picture, frame, cells, frame in starts)
             progress(frame + 1, len(track))
     return seen
 
@@ -197,7 +206,7 @@ def _batches(
 OCCLUSION = Stage(
     "occlusion",
     reads=("clip", "landmarks", "fit", "face_model"),
-    revision=3,
+    revision=4,
     compute=compute,
     section="fit",
     also=("landmarks",),
@@ -246,14 +255,14 @@ def _is_older(places: ClipPlaces) -> bool:
 
 
 def open_standing(folder: ActorFolder, footage: Footage) -> Foreground:
-    """Read what stands before the face all the while, where `open_hidden` has just measured it.
+    """Read what stays as filmed beside a new mouth, where `open_hidden` has just measured it.
 
     Args:
         folder: the actor.
         footage: the clip.
 
     Returns:
-        The masks; false where nothing stands.
+        What stands before the face for a whole shot, and captions; false: nothing.
 
     Raises:
         StaleArtefactError: the file is damaged.
@@ -281,7 +290,7 @@ def find_hidden(folder: ActorFolder, footage: Footage) -> Hidden | None:
 
 
 def find_standing(folder: ActorFolder, footage: Footage) -> Foreground | None:
-    """The same for what stands before the face all the while."""
+    """The same for what stands before the face for a whole shot, and captions."""
     return _find(folder, footage, STANDING, load_standing)
 
 
@@ -310,7 +319,7 @@ def _is_of(fitted: ActorFolder, measured: ActorFolder) -> bool:
 
 
 def load_standing(path: Path) -> Foreground:
-    """Read what stands before the face, as the stage wrote it.
+    """Read what stands before the face and captions, as the stage wrote them.
 
     Raises:
         StaleArtefactError: the file is damaged.

@@ -6,12 +6,19 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from metatalk import __version__
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.delivery_config import DeliveryConfig
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.errors import MediaError
-from metatalk.interchange.timecode import FrameCount, timecode_frame
+from metatalk.interchange.timecode import (
+    FrameCount,
+    is_standard_rate,
+    standard_rate,
+    timecode_frame,
+)
 from metatalk.media.codecs import CONTAINERS, SEQUENCES, choose_encoding, require_fitting
 from metatalk.media.layer_writer import LayerWriter
 from metatalk.media.picture import CHROMA_420
@@ -24,6 +31,8 @@ LOG = logging.getLogger(__name__)
 _MARK = f"synthetic: the mouth was generated with metatalk {__version__}"
 _LAYER_MARK = f"synthetic: a mouth generated with metatalk {__version__}, to be laid over footage"
 ResultWriter = VideoWriter | SequenceWriter
+_ROUNDED = 1.01  # ticks by which the rounding of a clock moves a time against another
+_COARSEST = Fraction(1, 4)  # of a frame: by a tick as long anything would be steady
 
 
 def open_result(
@@ -55,10 +64,12 @@ def open_result(
     """
     delivery, info = config.delivery, probe_video(clip)
     require_fitting(output, delivery.format)
-    _tell_of_losses(info, delivery)
+    _tell_of_losses(info, output, delivery)
+    steady = _steady_rate(plan, rate)
+    rate = steady or rate
     count = _frame_count(info, rate)
-    film = _film(info, rate, plan, count, first_frame, _MARK)
-    whole = Fraction(int(plan.pts[-1])) * plan.time_base + 1 / rate
+    film = _film(info, rate, plan, count, first_frame, _MARK, steady is not None)
+    whole = len(plan) / steady if steady else int(plan.pts[-1]) * plan.time_base + 1 / rate
     limit_s = whole if config.length == "video" else None
     if delivery.format in SEQUENCES:
         return SequenceWriter(
@@ -95,6 +106,7 @@ def open_result(
         pixel_aspect=info.pixel_aspect,
         encoding=encoding,
         hdr=info.hdr,
+        is_steady=film.is_steady,
     )
 
 
@@ -113,10 +125,12 @@ def open_layer(
             otherwise), or a folder for numbered pictures.
     """
     delivery, info = config.delivery, probe_video(clip)
+    steady = _steady_rate(plan, rate)
+    rate = steady or rate
     count = _frame_count(info, rate)
     return LayerWriter(
         path,
-        _film(info, rate, plan, count, first_frame, _LAYER_MARK),
+        _film(info, rate, plan, count, first_frame, _LAYER_MARK, steady is not None),
         layer_format(path, delivery),
         first_number=_first_number(delivery, count, first_frame),
     )
@@ -142,11 +156,41 @@ def _film(
     count: FrameCount | None,
     first_frame: int,
     mark: str,
+    is_steady: bool,
 ) -> Film:
     tags = {"comment": mark}
     if count is not None:
         tags["timecode"] = count.word(first_frame)
-    return Film(info.width, info.height, rate, plan.time_base, info.colour, info.pixel_aspect, tags)
+    return Film(
+        info.width,
+        info.height,
+        rate,
+        plan.time_base,
+        info.colour,
+        info.pixel_aspect,
+        tags,
+        is_steady=is_steady,
+        timecode_of=None if count is None else lambda frame: count.word(first_frame + frame),
+    )
+
+
+def _steady_rate(plan: FramePlan, rate: Fraction) -> Fraction | None:
+    """The rate at which a result's frames follow each other; None where each has its own time.
+
+    Matroska counts milliseconds and MPEG a clock of 90 kHz, neither of which has 23.976 frames a
+    second: their times and the rate worked out from them are rounded, which an editing program
+    takes for a variable rate.
+    """
+    tick_frames = plan.time_base * rate
+    if tick_frames > _COARSEST:
+        return None
+    for known in (standard_rate(rate), rate) if is_standard_rate(rate) else (rate,):
+        tick = float(1 / (known * plan.time_base))
+        away = plan.pts - np.arange(len(plan)) * tick
+        # Rounding moves no frame against its neighbour by more than against the first one.
+        if (np.abs(away) <= _ROUNDED).all() and (np.abs(np.diff(away)) <= _ROUNDED).all():
+            return known
+    return None
 
 
 def _frame_count(info: VideoInfo, rate: Fraction) -> FrameCount | None:
@@ -167,13 +211,21 @@ def _first_number(delivery: DeliveryConfig, count: FrameCount | None, first_fram
     return (count.start if count else 0) + first_frame
 
 
-def _tell_of_losses(info: VideoInfo, delivery: DeliveryConfig) -> None:
+def _tell_of_losses(info: VideoInfo, output: Path, delivery: DeliveryConfig) -> None:
     if info.interlaced:
         LOG.warning(
             "%s is interlaced (%s): the result is of whole frames, each with both fields as they"
             " were decoded, and is marked as progressive",
             info.path,
             info.field_order,
+        )
+    is_mxf = output.suffix.lower() == ".mxf"
+    if is_mxf and delivery.format.startswith("dnxhr") and info.pixel_aspect != 1:
+        LOG.warning(
+            "%s: its pixels are %s times as wide as high, which DNxHR in MXF cannot say: set it"
+            " where it is opened, or write a .mov",
+            info.path,
+            f"{float(info.pixel_aspect):.3g}",
         )
     if info.hdr is not None and delivery.format != "h265":
         LOG.warning(

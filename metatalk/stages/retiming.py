@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from metatalk.compose.retiming.by_speech import (
     speaking_at,
 )
 from metatalk.compose.retiming.head_motion import HeadMotion, shown_motion, watch_head
+from metatalk.compose.retiming.moments import half_steps
 from metatalk.compose.retiming.plan import FramePlan, plan_clock, plan_frames
 from metatalk.evaluate.retiming_plot import RetimingTrace, draw_retiming
 from metatalk.media.audio import read_sound
@@ -118,13 +119,14 @@ def choose_plan(
         avoid: (T,) bool, frames of the footage that are better not shown.
 
     Returns:
-        The plan; `clock` itself where the footage is shown in its order.
+        The plan; `clock` itself where the footage is shown in its order and never turns.
 
     Raises:
         MediaError: sound or clip cannot be read.
     """
     if config.retime == "off" or config.retime == "loop":
-        return clock
+        towards, share = half_steps(clock.frames, footage.landmarks.shots)
+        return replace(clock, towards=towards, share=share) if share.any() else clock
     speaking, source = hearing.speaking(clock.seconds()), _open_source(footage)
     cost = None if avoid is None else config.retiming.untrusted * avoid.astype(np.float64)
     if config.retime == "speech":

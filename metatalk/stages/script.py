@@ -107,13 +107,14 @@ def close_spoken_lips(
     script: Script,
     config: ClosureConfig,
     activity: ActivityConfig | None = None,
+    predicted: np.ndarray | None = None,
 ) -> np.ndarray:
     """Close the lips of a spoken face on p, b and m.
 
     A phone that was only heard counts where somebody speaks: breath and music sound like stops.
 
     Args:
-        spoken: (N, E) the expression predicted from the recording.
+        spoken: (N, E) the expression that the recording asks for.
         audio: the recording.
         seconds: (N,) times of the result's frames.
         space: the actor's mouth space.
@@ -121,6 +122,7 @@ def close_spoken_lips(
         script: what is known of the words.
         config: strength and speed.
         activity: how speech is told from what is none.
+        predicted: (N, E) the same before it was tuned; None: `spoken`.
 
     Returns:
         (N, E) float32.
@@ -132,7 +134,7 @@ def close_spoken_lips(
         return spoken
     samples = read_sound(audio, _RATE).samples
     phones = _in_speech(script_phones(script, samples), samples, activity or ActivityConfig())
-    return close_lips(spoken, seconds, phones, space, meter, config)
+    return close_lips(spoken, seconds, phones, space, meter, config, predicted)
 
 
 def _in_speech(phones: PhoneTimes, samples: np.ndarray, activity: ActivityConfig) -> PhoneTimes:

@@ -89,13 +89,17 @@ def _tell(found: Comparison, original: Path, audio: Path) -> None:
     if found.unrelated:
         LOG.warning("%s and %s have nothing in common: all of it gets a new mouth", original, audio)
         return
-    LOG.info("%d changes; the rest is %.1f dB louder", len(found.ranges), found.level_db)
+    LOG.info("%d changes; the level of the rest: %+.1f dB", len(found.ranges), found.level_db)
     late_s = found.out_of_step_s
     if late_s is None:
         return
     by_s = found.delays[-1][1]
+    remedy = "make the new words as long as the old ones"
+    if len(found.delays) == 1:  # also of first words that are new and of another length
+        shift = "cut that off its beginning" if by_s > 0 else "put that much silence before it"
+        remedy += f"; where it is the same but begins at another moment, {shift}"
     LOG.warning(
         "from %s on %s runs %.2f s %s than %s: the filmed mouth no longer fits, and all that "
-        "follows gets a new one. To keep it, make the new words as long as the old ones",
-        clock_word(late_s), audio, abs(by_s), "later" if by_s > 0 else "earlier", original,
+        "follows gets a new one. To keep it, %s",
+        clock_word(late_s), audio, abs(by_s), "later" if by_s > 0 else "earlier", original, remedy,
     )  # fmt: skip

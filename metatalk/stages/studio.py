@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metatalk.compose.blend import find_window
+from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.grade import ShotGrades
 from metatalk.compose.revoice import Studio
 from metatalk.compose.seam.grain import Grain, measure_grain, pick_pairs
@@ -21,7 +22,6 @@ from metatalk.render.scene import Scene
 from metatalk.stages.artefacts import load_crop_plan, load_weights
 from metatalk.stages.device import choose_device
 from metatalk.stages.footage import Footage
-from metatalk.stages.keeping import known_standing
 from metatalk.stages.library import Material, open_dated_crops, open_material
 from metatalk.workspace.actor import ActorFolder
 
@@ -41,6 +41,7 @@ def open_studio(
     config: Config,
     model: MorphableModel,
     grades: ShotGrades | None = None,
+    standing: Foreground | None = None,
 ) -> OpenStudio:
     """Put an actor before a clip's camera.
 
@@ -50,6 +51,7 @@ def open_studio(
         config: the actor's own settings.
         model: the face model.
         grades: of the clip's shots; None: all are the actor's own.
+        standing: what stands before the face; None: nothing.
 
     Returns:
         The studio.
@@ -67,7 +69,6 @@ def open_studio(
     grain = None
     if config.drive.seam.grain > 0:
         grain = _footage_grain(footage, transforms, crops.size)
-    standing = known_standing(folder, footage, config)
     studio = Studio(scene, ready, config.drive, library, grain, standing, grades)
     return OpenStudio(studio, transforms, library)
 

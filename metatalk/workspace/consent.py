@@ -100,7 +100,11 @@ def footage_entry(clip: Path, digest: str, consent: Consent | None, today: date)
     if consent is None and consent_path(clip).is_file():
         consent = read_consent(consent_path(clip))
     if consent is None:
-        log.warning("%s: consent is not on record; use --consent FILE to put it there", clip.name)
+        log.warning(
+            "%s: consent is not on record; put it beside the clip as %s",
+            clip.name,
+            consent_path(clip).name,
+        )
         return Entry(FOOTAGE, clip.name, NOT_ON_RECORD, digest)
     if date.fromisoformat(consent.date) > today:
         raise ConsentError(f"consent of {consent.actor} begins on {consent.date}", "wait, or ask")

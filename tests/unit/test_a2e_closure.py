@@ -87,6 +87,21 @@ def test_lips_are_never_opened_and_only_near_the_phones(
     assert np.array_equal(out[:, ~space.lower_units], face[:, ~space.lower_units])
 
 
+def test_a_phone_that_was_heard_is_borne_out_by_the_mouth_before_it_was_tuned(
+    mouth: tuple[MouthSpace, LipMeter, np.ndarray],
+) -> None:
+    space, meter, _ = mouth
+    predicted, unsure = spoken(space), heard(B, 0.5)
+    tuned = predicted + np.array([2.0, 0, 0, 0, 0, 0], np.float32)  # the unit that opens most
+    held = np.abs(SECONDS - 1.035) < 0.02
+    doubted = close_lips(tuned, SECONDS, unsure, space, meter, EXACT)
+    believed = close_lips(tuned, SECONDS, unsure, space, meter, EXACT, predicted)
+    assert meter.gap_mm(doubted)[held].min() > 5.0
+    assert meter.gap_mm(believed)[held].max() < 0.01
+    again = close_lips(tuned, SECONDS, unsure, space, meter, EXACT, tuned)
+    np.testing.assert_array_equal(again, doubted)
+
+
 def test_closed_lips_are_left_alone(mouth: tuple[MouthSpace, LipMeter, np.ndarray]) -> None:
     space, meter, _ = mouth
     shut = replace(meter, resting_mm=-20.0)

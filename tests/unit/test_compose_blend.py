@@ -9,19 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatalk.compose.blend import (
+    DrawnFace,
     Patch,
     Window,
     compose_window,
     find_window,
     mask_depth,
     soft_mask,
-    without_comb,
 )
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.seam.config import SeamConfig
-from metatalk.compose.seam.detail import _blur
 from metatalk.compose.seam.grain import TILE_PX, FrameGrain, Grain
-from metatalk.errors import ConfigError, ShapeError
+from metatalk.errors import ShapeError
 from metatalk.render.crops import apply_transforms, invert_transforms, warp_to_crop
 
 SIZE = 64
@@ -156,7 +155,7 @@ def test_the_same_face_gives_the_filmed_picture(scale, angle, x, y, detail):
     filmed = frame[top:bottom, left:right]
     generated = warp_to_crop(frame, transform, SIZE).astype(np.float32) / 255
     config = DriveConfig(detail=detail, detail_px=8.0)  # two pixels of this small crop
-    patch = compose_window(generated, disc(), own_place(), filmed, window, config)
+    patch = compose_window(DrawnFace(generated, disc(), own_place()), filmed, window, config)
     picture, alpha = spread(patch, window)
     blended = alpha[..., None] * picture + (1 - alpha[..., None]) * filmed / 255.0
     assert alpha.max() > 0.9
@@ -170,7 +169,7 @@ def test_nothing_outside_the_mask_is_touched():
     left, top, right, bottom = window.box
     filmed = frame[top:bottom, left:right]
     black = np.zeros((SIZE, SIZE, 3), np.float32)
-    patch = compose_window(black, disc(), own_place(), filmed, window, DriveConfig())
+    patch = compose_window(DrawnFace(black, disc(), own_place()), filmed, window, DriveConfig())
     _, alpha = spread(patch, window)
     rows, columns = np.nonzero(alpha)
     in_crop = apply_transforms(
@@ -189,7 +188,7 @@ def test_however_many_levels_the_alpha_stays_inside_the_mask(levels):
     black = np.zeros((SIZE, SIZE, 3), np.float32)
     config = DriveConfig(feather=0.1, seam=SeamConfig(levels=levels))
     patch = compose_window(
-        black, disc(), own_place(), frame[top:bottom, left:right], window, config
+        DrawnFace(black, disc(), own_place()), frame[top:bottom, left:right], window, config
     )
     _, alpha = spread(patch, window)
     rows, columns = np.nonzero(alpha)
@@ -203,8 +202,10 @@ def test_footage_of_any_depth_is_composed_alike():
     window = Window(0, 0, SIZE, SIZE, np.eye(2, 3))
     generated = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     args = generated, disc(), own_place()
-    eight = compose_window(*args, filmed, window, DriveConfig())
-    floats = compose_window(*args, filmed.astype(np.float32) / 255, window, DriveConfig())
+    eight = compose_window(DrawnFace(*args), filmed, window, DriveConfig())
+    floats = compose_window(
+        DrawnFace(*args), filmed.astype(np.float32) / 255, window, DriveConfig()
+    )
     assert eight is not None
     assert floats is not None
     np.testing.assert_allclose(eight.picture, floats.picture, atol=1e-6)
@@ -223,7 +224,7 @@ def test_grain_is_laid_where_no_detail_is_carried():
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     compose = lambda seam: spread(  # noqa: E731
         compose_window(
-            flat, everywhere, carried, filmed, window, DriveConfig(seam=seam), None, grain
+            DrawnFace(flat, everywhere, carried), filmed, window, DriveConfig(seam=seam), grain
         ),
         window,
     )[0]
@@ -244,7 +245,7 @@ def test_detail_comes_from_the_footage_and_only_where_it_is_known():
     config = DriveConfig(detail_px=4.0, seam=ITS_OWN)
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     compose = lambda carried, config: spread(  # noqa: E731
-        compose_window(flat, everywhere, carried, filmed, window, config), window
+        compose_window(DrawnFace(flat, everywhere, carried), filmed, window, config), window
     )[0]
     picture = compose(carried, config)
     known, unknown = picture[8:-8, 8:28], picture[8:-8, 36:-8]
@@ -265,7 +266,9 @@ def test_detail_moves_with_the_skin():
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     here, there = (
         spread(
-            compose_window(flat, everywhere, map_, filmed, window, DriveConfig(seam=ITS_OWN)),
+            compose_window(
+                DrawnFace(flat, everywhere, map_), filmed, window, DriveConfig(seam=ITS_OWN)
+            ),
             window,
         )[0]
         for map_ in (own_place(), moved)
@@ -279,7 +282,9 @@ def test_stretched_skin_loses_its_detail():
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     everywhere = np.full((SIZE, SIZE), 255, np.uint8)
     pulled = (own_place() - SIZE / 2) * np.array([0.5, 1.0], np.float32) + SIZE / 2
-    patch = compose_window(flat, everywhere, pulled, filmed, window, DriveConfig(seam=ITS_OWN))
+    patch = compose_window(
+        DrawnFace(flat, everywhere, pulled), filmed, window, DriveConfig(seam=ITS_OWN)
+    )
     np.testing.assert_allclose(spread(patch, window)[0][12:-12, 12:-12], 0.5, atol=1e-4)
 
 
@@ -292,7 +297,7 @@ def test_what_is_drawn_on_stretched_skin_is_as_smooth_as_it():
     contrast = {}
     for name, scale in (("steady", 1.0), ("stretched", 0.5), ("torn", 0.2)):
         places = (own_place() - SIZE / 2) * np.array([scale, 1.0], np.float32) + SIZE / 2
-        patch = compose_window(speckle, everywhere, places, filmed, window, config)
+        patch = compose_window(DrawnFace(speckle, everywhere, places), filmed, window, config)
         contrast[name] = spread(patch, window)[0][8:-8, 8:-8].std()
     assert contrast["steady"] < 0.04
     assert contrast["stretched"] == pytest.approx(contrast["steady"], rel=0.2)
@@ -307,7 +312,7 @@ def test_a_patch_is_no_larger_than_its_mask_asks_for():
     filmed = frame[top:bottom, left:right]
     generated = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     compose = lambda mask: compose_window(  # noqa: E731
-        generated, mask, own_place(), filmed, window, DriveConfig()
+        DrawnFace(generated, mask, own_place()), filmed, window, DriveConfig()
     )
     small, large = compose(disc(8)), compose(disc(28))
     assert small is not None
@@ -326,48 +331,10 @@ def test_a_mask_beside_the_frame_has_no_patch():
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[20:40, 4:20] = 255
     generated = np.zeros((SIZE, SIZE, 3), np.float32)
-    assert compose_window(generated, mask, own_place(), filmed, window, DriveConfig()) is None
-
-
-@pytest.mark.parametrize("width_px", [0.8, 2.0, 2.5, 3.4, 5.0, 9.7])
-def test_a_blur_on_a_smaller_picture_is_that_of_the_large_one(width_px):
-    picture = photo(90, 121, smooth_px=1.0).astype(np.float32) / 255
-    wide = int(3 * width_px)
-    inner = np.s_[wide:-wide, wide:-wide]
-    true = cv2.GaussianBlur(picture, (0, 0), width_px)
-    off = np.abs(_blur(picture, width_px) - true)[inner]
-    assert np.sqrt((off**2).mean()) < 1.0 / 255
-    assert _blur(picture, width_px).shape == picture.shape
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"crf": 60}, {"batch": 0}, {"fade_frames": -1}, {"detail": 2.0}, {"feather": -0.1},
-     {"detail_px": 0.0}],
-    ids=lambda wrong: next(iter(wrong)),
-)  # fmt: skip
-def test_settings_are_checked(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        DriveConfig(**wrong)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"levels": 0},
-        {"levels": 9},
-        {"reach": 0.5},
-        {"reach": 11.0},
-        {"still": -1.0},
-        {"still": 10.5},
-        {"grain": -0.1},
-        {"grain": 2.0},
-    ],
-    ids=lambda wrong: f"{next(iter(wrong))}-{next(iter(wrong.values()))}",
-)
-def test_settings_of_the_seam_are_checked(wrong):
-    with pytest.raises(ConfigError, match=f"drive.seam.{next(iter(wrong))}"):
-        SeamConfig(**wrong)
+    assert (
+        compose_window(DrawnFace(generated, mask, own_place()), filmed, window, DriveConfig())
+        is None
+    )
 
 
 def test_still_skin_is_as_light_as_it_was_filmed():
@@ -383,7 +350,7 @@ def test_still_skin_is_as_light_as_it_was_filmed():
     def tone(carried: np.ndarray, seam: SeamConfig) -> float:
         config = DriveConfig(seam=seam, detail=0.0)
         patch = compose_window(
-            generated + np.float32(0.05), disc(30), carried, filmed, window, config
+            DrawnFace(generated + np.float32(0.05), disc(30), carried), filmed, window, config
         )
         picture, alpha = spread(patch, window)
         rim = (alpha > 0.99) & (alpha.cumsum(0) < 40)
@@ -405,30 +372,10 @@ def test_a_head_that_comes_nearer_brings_no_step(least, most, limit):
         window = find_window(np.array([[1 / scale, 0, 0], [0, 1 / scale, 0]]), 256, side, side)
         assert window is not None
         filmed = np.full((window.height, window.width, 3), 0.5, np.float32)
-        patch = compose_window(generated, mask, nowhere, filmed, window, DriveConfig())
+        patch = compose_window(DrawnFace(generated, mask, nowhere), filmed, window, DriveConfig())
         picture, alpha = spread(patch, window)
         shown = alpha * (picture[..., 0] - 0.5)
         places = ((np.arange(16, 240, 2) + 0.5) * scale - 0.5).astype(np.float32)
         alike.append(cv2.remap(shown, *np.meshgrid(places, places), cv2.INTER_LINEAR))
     steps = np.abs(np.diff(alike, axis=0)).max((1, 2))
     assert steps.max() < limit  # the two pictures differ by 0.1
-
-
-def test_a_weave_of_single_pixels_is_not_enlarged() -> None:
-    rows, columns = np.mgrid[:64, :64]
-    weave = np.where((rows + columns) % 2, 0.6, 0.4).astype(np.float32)[..., None].repeat(3, 2)
-    stripes = np.where(rows % 2, 0.6, 0.4).astype(np.float32)[..., None].repeat(3, 2)
-    for pattern in (weave, stripes):
-        assert np.abs(without_comb(pattern, 2.0)[4:-4, 4:-4] - 0.5).max() < 1e-6
-        half = without_comb(pattern, 1.5)[4:-4, 4:-4]
-        assert np.abs(np.abs(half - 0.5) - 0.05).max() < 1e-6
-        assert without_comb(pattern, 1.0) is pattern
-
-
-def test_what_is_wider_than_a_pixel_stays() -> None:
-    columns = np.arange(128)
-    for period, kept in ((4, 0.75), (8, 0.97), (16, 0.998)):
-        wave = 0.5 + 0.2 * np.cos(2 * np.pi * columns / period)
-        picture = np.broadcast_to(wave[None, :, None], (128, 128, 3)).astype(np.float32)
-        left = np.ptp(without_comb(picture, 3.0)[64, 16:-16, 0]) / np.ptp(wave)
-        assert left >= kept - 1e-3

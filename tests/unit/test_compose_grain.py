@@ -73,6 +73,30 @@ def test_a_moving_head_does_not_look_like_grain():
     assert 255 * grain.sigma == pytest.approx(3.0, rel=0.2)
 
 
+def test_a_small_face_that_speaks_does_not_look_like_grain():
+    """What moves in itself, here more and there less, is no shift of a block."""
+    rows, columns = np.mgrid[:192, :256].astype(np.float32)
+    chance, found = np.random.default_rng(3), []
+    for _ in range(8):
+        skin = cv2.GaussianBlur(chance.random((192, 256), np.float32), (0, 0), 1.2) - 0.5
+        picture = scene() + 0.6 * skin[..., None]
+        reach_px = np.exp(np.sin(rows / 40) + np.cos(columns / 50) - 0.8)
+        sway = reach_px * np.sin((rows + columns) / 7)
+        moved = cv2.remap(picture, columns + sway, rows + sway, cv2.INTER_CUBIC)
+        frames = [np.rint(255 * one.clip(0, 1)).astype(np.uint8) for one in (picture, moved)]
+        found.append((frames[0], frames[1]))
+    assert measure_grain(found) is None
+
+
+def test_a_box_laid_over_grain_is_no_part_of_it():
+    footage = pairs(4.0)
+    for before, after in footage:
+        before[:19] = after[:19] = 128
+    grain = measure_grain(footage)
+    assert grain is not None
+    assert grain.sigma == pytest.approx(measure_grain(pairs(4.0)).sigma, rel=0.1)
+
+
 def test_grain_knows_which_brightness_shows_it():
     gain = np.linspace(1.5, 0.5, 256, dtype=np.float32)  # strong in the dark
     grain = measure_grain(pairs(5.0, gain=gain))
@@ -134,3 +158,47 @@ def test_pairs_lie_within_a_shot_and_show_a_face():
     assert first[-1] == 98
     assert len(pick_pairs(np.array([[0, 1]]), np.ones(1, bool))) == 0
     assert len(pick_pairs(np.array([[0, 100]]), np.zeros(100, bool))) == 0
+
+
+def carry(noise: np.ndarray, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
+    """The noise read from so many px to the right and below, and where it was read."""
+    rows, columns = np.mgrid[: noise.shape[0], : noise.shape[1]].astype(np.float32)
+    where = np.stack([columns + np.float32(x), rows + np.float32(y)])
+    read = cv2.remap(noise, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+    return read, where
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.5, 0.0), (0.25, 0.5), (0.0, 0.75), (0.0, 0.0)])
+def test_grain_knows_what_it_loses_where_it_is_carried(grain, x, y):
+    luma = np.ascontiguousarray(grain.tile @ LUMA, np.float32)
+    read = carry(luma, x, y)[0][4:-4, 4:-4]
+    steps = grain.resampled.shape[1] - 1
+    told = grain.resampled[0, int(x * steps)] * grain.resampled[1, int(y * steps)]
+    assert told == pytest.approx((read**2).mean() / (luma**2).mean(), rel=0.06)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.7, 0.4])
+@pytest.mark.parametrize(("x", "y"), [(9.5, 3.25), (0.5, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_a_mix_has_the_grain_of_its_footage(grain, x, y, alpha, share):
+    footage = np.tile(grain.tile, (1, 1, 1))
+    read, where = carry(footage, x, y)
+    picture, laid = 0.5 + share * read, np.full(read.shape[:2], alpha, np.float32)
+    frame = FrameGrain(grain, 3)
+    missing = frame.missing(np.full_like(laid, share), where, (0, 0), laid)
+    frame.lay(picture, missing, 0, 0)
+    mixed = alpha * (picture - 0.5) + (1 - alpha) * footage
+    assert mixed[4:-4, 4:-4].std() == pytest.approx(footage.std(), rel=0.1)
+
+
+def test_skin_that_lies_where_it_was_filmed_needs_no_grain(grain):
+    share, where = np.ones((8, 9), np.float32), np.mgrid[5:13, 7:16][::-1].astype(np.float32)
+    missing = FrameGrain(grain, 0).missing(share, where, (7, 5), np.full_like(share, 0.6))
+    np.testing.assert_allclose(missing, 0, atol=2e-3)
+
+
+def test_what_was_not_carried_lacks_all_of_it(grain):
+    share, alpha = np.ones((8, 9), np.float32), np.ones((8, 9), np.float32)
+    np.testing.assert_allclose(FrameGrain(grain, 0).missing(share, None, (0, 0), alpha), 1)
+    with pytest.raises(ShapeError, match="share"):
+        FrameGrain(grain, 0).missing(share[1:], None, (0, 0), alpha)

@@ -15,7 +15,7 @@ from face_toys import CAMERA, toy_model, toy_track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metatalk.compose.blend import Patch, compose_window, find_window, mix_patches
+from metatalk.compose.blend import DrawnFace, Patch, compose_window, find_window, mix_patches
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.eyes.windows import cut_window, replace_eyes
 from metatalk.compose.revoice import Performance, Studio, revoice
@@ -64,9 +64,7 @@ def test_a_new_mouth_ends_in_nothing(scale, angle, place, round_mask, levels):
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32) + 0.5
     mask = blob(*round_mask)
     patch = compose_window(
-        np.ones((SIZE, SIZE, 3), np.float32),
-        mask,
-        np.stack([columns, rows], -1),
+        DrawnFace(np.ones((SIZE, SIZE, 3), np.float32), mask, np.stack([columns, rows], -1)),
         np.zeros((window.height, window.width, 3), np.uint8),
         window,
         DriveConfig(seam=SeamConfig(levels=levels)),

@@ -85,11 +85,39 @@ def test_a_coarse_clock_stays_within_half_a_tick():
     assert np.abs(plan.seconds() - np.arange(300) / 30).max() <= 1.5e-3
 
 
-def test_variable_times_are_kept_and_then_go_on_evenly():
+def test_variable_times_are_kept_and_each_frame_lasts_as_long_again():
     plan = plan_frames(VARIABLE, Fraction(1), "audio")
     assert plan.pts[:6].tolist() == VARIABLE.pts.tolist()
-    assert plan.pts[6:].tolist() == list(range(240, 1000, 40))
     assert plan.frames[:9].tolist() == [0, 1, 2, 3, 4, 5, 4, 3, 2]
+    filmed = [*np.diff(VARIABLE.pts).tolist(), 40]  # the last one lasts as long as they do mostly
+    lasting = np.diff(plan.pts)
+    assert lasting.tolist() == [filmed[frame] for frame in plan.frames[:-1]]
+    assert plan.pts[-1] < 1000 <= plan.pts[-1] + filmed[plan.frames[-1]]
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001)])
+@pytest.mark.parametrize("offset", range(0, 40, 3))
+def test_footage_that_goes_on_is_as_steady_as_it_was(rate: Fraction, offset: int) -> None:
+    """Matroska counts milliseconds; wherever its rounding begins, the loop stays within it."""
+    tick = 1000 / rate
+    rounded = np.array([round(number * tick + Fraction(offset, 40)) for number in range(50)])
+    index = FrameIndex(rounded - rounded[0], Fraction(1, 1000), rate)
+    plan = plan_frames(index, Fraction(7), "audio")
+    away = plan.pts - np.arange(len(plan)) * float(tick)
+    assert len(plan) > 3 * len(index)
+    assert np.ptp(away) < 1.01
+
+
+def test_a_variable_rate_does_not_drift_over_hours():
+    """The last frame's mean length is no whole number of ticks."""
+    index = FrameIndex(np.array([0, 3, 5, 13]), Fraction(1, 100), Fraction(300, 13))
+    plan = plan_frames(index, Fraction(7200), "audio")
+    shown_last = np.flatnonzero(plan.frames == 3)
+    period = Fraction(13, 3) + 8 + 2 + 3 + 2 + 8
+    exact = [13 + number * period for number in range(len(shown_last))]
+    begins = plan.pts[shown_last].tolist()
+    assert max(abs(a - b) for a, b in zip(begins, exact, strict=True)) <= Fraction(1, 2)
+    assert (np.diff(plan.pts) > 0).all()
 
 
 def test_variable_footage_is_cut_by_time():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,10 +12,11 @@ from face_toys import toy_model
 
 from metatalk.compose.retiming.by_pose import (
     Mouths,
-    bridge_jumps,
     find_looks,
+    jump_costs,
     mouth_features,
     plan_by_pose,
+    watch_scene,
 )
 from metatalk.compose.retiming.by_speech import Source
 from metatalk.compose.retiming.config import RetimingConfig
@@ -22,6 +24,9 @@ from metatalk.compose.retiming.head_motion import HeadMotion
 from metatalk.compose.retiming.jumps import find_jumps
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.errors import ShapeError
+from metatalk.landmarks.shots import make_thumbnail
+from metatalk.media.colour import BT709, ColourTags
+from metatalk.media.picture import Picture
 
 CONFIG = RetimingConfig(run_s=0.2, start=0, blink=0, still=0)
 
@@ -99,21 +104,47 @@ def test_a_jump_is_found_between_the_moments_that_are_compared():
     assert (np.where(given, costs, np.inf)[:, 1:] >= costs[:, :-1])[given[:, :-1]].all()
 
 
-def test_a_jump_is_spread_over_both_strands():
-    frames = np.array([10, 11, 12, 13, 40, 39, 38, 37])
-    towards, share = bridge_jumps(frames, np.array([[0, 42]]), 5)
-    assert np.flatnonzero(share).tolist() == [1, 2, 3, 4, 5]
-    assert towards[1:6].tolist() == [41, 41, 41, 14, 15]  # the shot ends at 41
-    whole = np.where(np.arange(8) < 4, share, 1 - share)[1:6]  # of the way to the new strand
-    assert (np.diff(whole) > 0).all()
-    assert whole + whole[::-1] == pytest.approx(1)
-    assert share.max() <= 0.5
-    backwards = bridge_jumps(np.array([20, 19, 18, 5, 6, 7]), np.array([[0, 42]]), 3)[0]
-    assert backwards[1:4].tolist() == [3, 4, 17]
-    plain = bridge_jumps(frames, np.array([[0, 42]]), 0)
-    assert not plain[1].any()
-    ends = bridge_jumps(np.array([3, 9]), np.array([[0, 12]]), 5)
-    assert (ends[1] > 0).all()
+def test_a_jump_costs_besides_what_its_ends_do():
+    looks, ends = np.array([[0.0], [0.1], [0.2], [5.0], [0.05]]), np.array([1.0, 0, 0, 0, 7])
+    config = RetimingConfig(candidates=2, jump=3)
+    sources, costs = find_jumps(looks, np.array([[0, 5]]), 2, config, ends)
+    assert sources[0].tolist() == [4, 3]
+    assert costs[0].tolist() == pytest.approx([3 + 0.05**2 + 1 + 7, 3 + 25.0 + 1])
+
+
+def test_no_blink_is_morphed_and_no_fast_head():
+    """Both halves of the footage look alike all along; where one may jump is told by the eyes."""
+    places = np.zeros((100, 2))
+    blink, speed = np.zeros(100), np.full(100, 0.3)
+    blink[[*range(28, 42), *range(78, 92)]] = 1
+    speed[[*range(10, 24), *range(60, 74)]] = 3
+    motion = HeadMotion(places, speed, blink)
+    source = Source(motion, np.ones(100, bool), np.array([[0, 100]]), 25.0)
+    costs = jump_costs(source, RetimingConfig())
+    free = costs < np.median(costs)
+    assert blink[free].max() == 0
+    assert not free[25:45].any()  # under the bridge no eye begins to shut, nor is still opening
+    assert not free[10:24].any()
+    assert free[45:60].all()
+    filmed, wanted = np.repeat([[0.0], [1.0]], 50, axis=0), np.repeat([[0.0], [1.0]], 40, axis=0)
+    heard, mouths = np.ones(80, bool), Mouths(wanted, filmed)
+    config = RetimingConfig(run_s=0.2, start=0, blink=0, still=0)
+    plan = plan_by_pose(clock(80), heard, source, mouths, places, config, None, 0)
+    jumps = plan.jumps()
+    assert len(jumps) > 0
+    assert not blink[plan.frames[np.concatenate([jumps - 1, jumps])]].any()
+    assert not blink[plan.towards[plan.share > 0]].any()
+    assert speed[plan.frames[jumps]].max() < 3
+
+
+def test_a_blink_before_a_cut_forbids_no_jump_after_it():
+    blink = np.zeros(20)
+    blink[8:10] = 1
+    motion = HeadMotion(np.zeros((20, 2)), np.full(20, 0.3), blink)
+    source = Source(motion, np.ones(20, bool), np.array([[0, 10], [10, 20]]), 25.0)
+    costs = jump_costs(source, RetimingConfig())
+    assert (costs[10:] < costs[9]).all()
+    assert np.ptp(costs[10:]) == 0
 
 
 def test_looks_count_what_one_sees():
@@ -154,3 +185,23 @@ def test_a_still_and_wrong_shapes():
         plan_by_pose(clock(5), np.ones(5, bool), source, mouths, np.zeros((1, 1)), CONFIG)
     with pytest.raises(ShapeError, match="filmed"):
         Mouths(np.zeros((6, 1)), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("is_full", [False, True], ids=["limited", "full"])
+def test_a_scene_is_the_grey_of_its_pictures_without_their_colours(
+    monkeypatch: pytest.MonkeyPatch, bits: int, is_full: bool
+) -> None:
+    sample = np.uint8 if bits == 8 else np.uint16
+    unit = 1 << (bits - 8)
+    slope = np.linspace(20, 230, 320)[None] * np.linspace(0.5, 1, 200)[:, None]
+    planes = slope * unit, np.full((100, 160), 118.0 * unit), np.full((100, 160), 140.0 * unit)
+    colour = ColourTags(BT709, BT709, BT709, is_full)
+    y, u, v = (np.rint(plane).astype(sample) for plane in planes)
+    picture = Picture(0, 0, (y, u, v), colour, bits)
+    grey = cv2.resize(make_thumbnail(picture.rgb()), (16, 16), interpolation=cv2.INTER_AREA)
+    monkeypatch.delattr(Picture, "rgb")  # which costs as much as decoding
+    (seen,) = watch_scene([picture])
+    assert seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - grey.ravel()).max() <= 6  # of its hue, the same everywhere
+    assert (seen.astype(float) - grey.ravel()).std() < 1

@@ -15,15 +15,16 @@ from metatalk.compose.retiming.by_speech import (
     START,
     Source,
     eyes_stay_shut,
-    half_steps,
     hear_parts,
     plan_by_speech,
     speaking_at,
+    step_costs,
     usual_speed,
 )
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.head_motion import HeadMotion, shown_motion
 from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.retiming.walk import no_jumps
 from metatalk.errors import ShapeError
 
 RATE = 25.0
@@ -69,7 +70,7 @@ def test_blinks_are_kept_out_of_pauses():
     blink[30:38] = 1
     source, heard = some_source(np.full(120, 0.3), blink=blink), spoken(100, (50, 60))
     for weight, blinks in ((1.0, False), (0.0, True)):
-        config = RetimingConfig(blink=weight, start=0)
+        config = RetimingConfig(blink=weight, start=0, turn_each=2)
         plan = plan_by_speech(clock(100), heard, source, config, start=10)
         assert bool(blink[plan.frames][~heard].any()) == blinks
 
@@ -88,18 +89,31 @@ def test_eyes_that_stay_shut_are_avoided_and_blinks_in_speech_are_not():
     assert set(range(20, 25)) <= set(frames.tolist())
 
 
-def test_a_repeat_stands_half_way_to_the_next_frame():
-    towards, share = half_steps(np.array([4, 5, 5, 6, 6, 5, 4, 4]))
-    assert share.tolist() == [0, 0, 0.5, 0, 0.5, 0, 0, 0]
-    assert towards[[2, 4]].tolist() == [6, 5]
-    assert share.dtype == np.float32
+def test_a_turn_costs_the_square_of_the_fastest_head_around_it():
+    speed = np.array([1.0, 1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 2.0])
+    config = RetimingConfig(turn=2, turn_each=5)
+    turn = step_costs(some_source(speed), config, no_jumps(8)).turn
+    usual = speed.mean()
+    wanted = np.array([1, 1, 4, 4, 4, 1, 2, 2]) / usual
+    assert turn == pytest.approx(5 + 2 * wanted**2)
 
 
-def test_a_repeat_before_a_jump_or_a_cut_stays_as_it_was_filmed():
-    frames = np.array([11, 12, 12, 80, 80, 79, 90, 90])
-    towards, share = half_steps(frames)
-    assert share.tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
-    assert towards.tolist() == [11, 12, 12, 80, 79, 79, 90, 90]
+def test_a_fast_head_before_a_cut_costs_nothing_after_it():
+    speed = np.array([1.0, 1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 1.0])
+    config, shots = RetimingConfig(turn=2, turn_each=5), [[0, 4], [4, 5], [5, 8]]
+    turn = step_costs(some_source(speed, shots), config, no_jumps(8)).turn
+    wanted = np.array([1, 1, 4, 4, 1, 1, 1, 1]) / speed.mean()
+    assert turn == pytest.approx(5 + 2 * wanted**2)
+
+
+def test_the_footage_turns_where_the_head_is_slow():
+    """A head that swings to and fro: its ends are where it would turn itself."""
+    speed = np.abs(np.sin(np.arange(240) / 12)) + 0.02
+    heard = spoken(400, *[(first, first + 30) for first in range(10, 390, 45)])
+    plan = plan_by_speech(clock(400), heard, some_source(speed), RetimingConfig(), start=60)
+    turns = plan.turns()
+    assert len(turns) > 2
+    assert speed[plan.frames[turns]].max() < speed.mean()
 
 
 def test_the_walk_stays_in_the_best_shot_and_away_from_what_is_to_be_avoided():

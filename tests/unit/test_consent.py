@@ -32,7 +32,7 @@ def test_no_consent_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "metatalk"):
         entry = footage_entry(CLIP, "aa", None, TODAY)
     assert "not on record" in entry.terms
-    assert "--consent" in caplog.text
+    assert f"{CLIP.name}.consent.json" in caplog.text
     assert not is_consented([entry], "aa")
 
 

@@ -240,3 +240,25 @@ def test_a_list_of_nothing_is_a_list() -> None:
 def test_a_marker_has_a_frame() -> None:
     with pytest.raises(ShapeError):
         Marker(5, 5, "fit", "")
+
+
+def test_no_letter_of_a_subtitle_breaks_a_list() -> None:
+    told = 'न\u200dम co\u00adop \x1b[1mL\u00f6schen & <b> \x00\u200b "x"\x0b|\x7f\ttab'
+    marker = Marker(3, 4, "segment", told)
+    film = reel(Fraction(25), "01:00:00:00")
+    assert marker.line == 'segment: न\u200dम co\u00adop [1mL\u00f6schen & <b> \u200b "x" | tab'
+    project = ElementTree.fromstring(write_fcpxml([marker], film))
+    assert project.findall(".//marker")[0].get("value") == marker.line
+    assert otio.adapters.read_from_string(write_otio([marker], film), "otio_json")
+    assert write_avid_list([marker], film).count("\t") == 5
+    assert len(write_edl([marker], film).splitlines()) == len(write_edl([], film).splitlines()) + 1
+
+
+def test_a_rate_from_rounded_times_is_the_standard_one_in_a_project() -> None:
+    """Matroska's milliseconds make 19001/317 of 60000/1001, which no program lists."""
+    text = write_fcpxml([Marker(600, 601, "jump", "here")], reel(Fraction(19001, 317), None))
+    assert text == write_fcpxml(
+        [Marker(600, 601, "jump", "here")], reel(Fraction(60000, 1001), None)
+    )
+    odd = write_fcpxml([], reel(Fraction(1350, 61), None))
+    assert 'frameDuration="61/1350s"' in odd

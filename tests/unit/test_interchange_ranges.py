@@ -239,6 +239,41 @@ def test_subtitles_without_times_are_refused(tmp_path: Path, content: str, said:
     assert refused.value.remedy
 
 
+def test_times_of_subtitles_can_be_pasted() -> None:
+    assert times("00:00:01,500 --> 00:00:02,250, 0:03-0:04") == [(1.5, 2.25), (3.0, 4.0)]
+    assert times("0:00:01,500-0:00:02,250") == [(1.5, 2.25)]
+    assert times("0:00:01-0:00:02,500-600") == [(1.0, 2.0), (500.0, 600.0)]
+
+
+COUNTED = "1\n00:00:01:12 --> 00:00:02:00\nOne\n\n2\n00:00:03:12 --> 00:00:04:00\nTwo\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        COUNTED,
+        COUNTED.replace(":12 ", ";12 ").replace(":00\n", ";00\n"),
+        SRT + COUNTED,
+        SRT + COUNTED.replace(":12 ", ";12 ").replace("\n", "\r\n"),
+        "WEBVTT\n\n" + COUNTED.replace(":12 ", ";12 "),
+        COUNTED.replace(":12 ", ",480 "),
+        SRT + "\n3\n00:00:12 --> 00:00:13\nWhole seconds\n",
+    ],
+)
+def test_subtitles_by_time_code_are_refused_and_not_read_wrong(
+    tmp_path: Path, content: str
+) -> None:
+    with pytest.raises(MediaError, match="are not read") as refused:
+        read_ranges(subtitles(tmp_path, content), FILM, HOUR_S)
+    assert "00:01:02,400" in refused.value.remedy
+
+
+@pytest.mark.parametrize("words", ["Nor this --> that.", "From 3 --> 4 we go.", "3 --> 4:20"])
+def test_an_arrow_among_the_words_is_no_time(tmp_path: Path, words: str) -> None:
+    arrow = SRT.replace("Nor this.", words)
+    assert read_ranges(subtitles(tmp_path, arrow), FILM, HOUR_S)[1].words == words
+
+
 def test_missing_subtitles_are_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(MetatalkError, match=r"none\.srt"):
         read_ranges(str(tmp_path / "none.srt"), FILM, HOUR_S)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "metatalk"
-ROWS = """errors; shapes timing presenter precision; media workspace fabric; landmarks morphable;
-          render lipsync; fitting neural a2e; compose evaluate interchange; config; stages; cli"""
+ROWS = """errors; shapes timing presenter precision onnx_runtime; media workspace fabric;
+          landmarks morphable; render lipsync; fitting neural a2e; compose evaluate interchange;
+          config; stages; cli"""
 RANK = {name: rank for rank, row in enumerate(ROWS.split(";")) for name in row.split()}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LIGHT = ("numpy", "torch", "cv2", "mediapipe", "numba", "librosa", "av", "scipy", "anny")

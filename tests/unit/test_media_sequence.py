@@ -10,6 +10,7 @@ import shutil
 import struct
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -139,12 +140,34 @@ def test_numbers_sheet_and_sound(tmp_path: Path) -> None:
     assert "times" not in sheet
 
 
-def test_times_stand_in_the_sheet_where_the_rate_does_not_give_them(tmp_path: Path) -> None:
-    with SequenceWriter(tmp_path / "a", film(), "png") as writer:
-        for number, pts in enumerate([0, 1, 4, 9]):
+@pytest.mark.parametrize(
+    ("times", "time_base", "is_steady", "are_listed"),
+    [
+        ([0, 1, 2, 4], Fraction(1, 25), False, True),  # one tick off, which is a frame
+        ([0, 3604, 7207, 10811], Fraction(1, 90090), False, True),
+        ([0, 3604, 7207, 10811], Fraction(1, 90090), True, False),
+    ],
+)
+def test_times_are_left_out_only_where_they_are_the_rates_own(
+    tmp_path: Path, times: list[int], time_base: Fraction, is_steady: bool, are_listed: bool
+) -> None:
+    about = replace(film(), rate=Fraction(25), time_base=time_base, is_steady=is_steady)
+    with SequenceWriter(tmp_path / "a", about, "png") as writer:
+        for number, pts in enumerate(times):
             writer.write(picture_of(number), pts)
     sheet = json.loads((tmp_path / "a" / "a.json").read_text())
-    assert (sheet["times"], sheet["time_base"]) == ([0, 1, 4, 9], "1001/24000")
+    assert sheet.get("times") == (times if are_listed else None)
+    assert sheet.get("time_base") == (str(time_base) if are_listed else None)
+
+
+@pytest.mark.parametrize("sound", ["", "a.json", "..", None, 3])
+def test_a_former_sheet_removes_only_a_sound(tmp_path: Path, sound: object) -> None:
+    folder = write(tmp_path / "a", "png", [picture_of(0)])
+    sheet = json.loads((folder / "a.json").read_text())
+    (folder / "a.json").write_text(json.dumps({**sheet, "sound": sound}))
+    write(folder, "png", [picture_of(n) for n in range(2)])
+    assert json.loads((folder / "a.json").read_text())["count"] == 2
+    assert (folder / "a.000001.png").exists()
 
 
 def test_a_png_says_what_it_is(tmp_path: Path) -> None:
@@ -174,12 +197,23 @@ def test_a_tiff_says_what_it_is(tmp_path: Path) -> None:
 
 def test_an_exr_says_what_it_is(tmp_path: Path) -> None:
     openexr = pytest.importorskip("OpenEXR")
-    folder = write(tmp_path / "a", "exr", [picture_of(0)])
-    with openexr.File(str(folder / "a.000000.exr")) as file:
+    about = film(PQ, timecode_of=lambda frame: f"01:00:00;{frame + 7:02d}")
+    folder = write(
+        tmp_path / "a", "exr", [picture_of(0), picture_of(1)], film=about, first_number=30
+    )
+    with openexr.File(str(folder / "a.000031.exr")) as file:
         header = file.header()
         assert header["comments"] == MARK
         assert "not linear" in header["encoding"]
-        assert (header["footageRate"], header["footageTimecode"]) == ("24000/1001", "01:00:00:00")
+        assert (header["footageRate"], header["footageTimecode"]) == ("24000/1001", "01:00:00;08")
+        assert str(header["timeCode"]).startswith("(1, 0, 0, 8, 1,")  # the last one: drop-frame
+
+
+def test_an_exr_has_no_time_code_that_nobody_gave(tmp_path: Path) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    folder = write(tmp_path / "a", "exr", [picture_of(0)])
+    with openexr.File(str(folder / "a.000000.exr")) as file:
+        assert not {"footageTimecode", "timeCode"} & set(file.header())
 
 
 def test_the_sound_of_a_video_becomes_a_recording(tmp_path: Path) -> None:
@@ -199,6 +233,22 @@ def test_a_shorter_run_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
     write(folder, "png", [picture_of(0)], first_number=2)
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["a.000002.png", "a.json", "notes.txt", "other.000003.png"]
+
+
+def test_another_format_leaves_nothing_of_the_former_one(tmp_path: Path) -> None:
+    """An editor imports whatever lies there: old pictures, or the words of an old recording."""
+    speech = speech_like(0.5, 16000)[None]
+    old, new = (
+        make_sound(tmp_path / f"s.{end}", speech, 16000, codec=codec)
+        for end, codec in (("wav", "pcm_s16le"), ("flac", "flac"))
+    )
+    folder = write(tmp_path / "a", "png", [picture_of(n) for n in range(3)], audio=old)
+    (folder / "b.wav").write_bytes(b"mine")
+    write(folder, "tiff", [picture_of(0)], audio=new)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["a.000000.tiff", "a.flac", "a.json", "b.wav"]
+    write(folder, "tiff", [picture_of(0)])
+    assert not (folder / "a.flac").exists()
 
 
 def _fail(folder: Path) -> None:
@@ -343,8 +393,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, ending: str) -> None:
 def test_a_real_clip_goes_through_pictures(shared_clips: Path, tmp_path: Path) -> None:
     """Where footage leaves RGB's cube 16-bit PNG clips it; EXR does not."""
     given = next(iter(read_pictures(shared_clips / "senator.mp4")))
-    size = given.width, given.height
-    about = Film(*size, RATE, 1 / RATE, given.colour)
+    about = Film(given.width, given.height, RATE, 1 / RATE, given.colour)
     folder = write(tmp_path / "a", "exr", [given], film=about, bits=32)
     kept = read_back(folder / "a.000000.exr")
     np.testing.assert_array_equal(kept, exact_rgb(given))

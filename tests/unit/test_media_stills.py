@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from pymediainfo import MediaInfo
 
 from metatalk import __version__
 from metatalk.errors import ShapeError
-from metatalk.media.stills import StillFolder, write_exr, write_png, write_tiff
+from metatalk.media.stills import StillFolder, exr_timecode, write_exr, write_png, write_tiff
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -74,6 +75,21 @@ def test_a_tiff_keeps_every_bit_and_says_what_it_is(tmp_path: Path, dtype, shape
     assert tags == sorted(set(tags))
     assert first % 2 == 0
     assert len(content) == first + 2 + 12 * count + 4
+
+
+@pytest.mark.parametrize(
+    ("rate", "is_counted"),
+    [
+        (Fraction(25), True),
+        (Fraction(30003, 1000), True),  # measured: its frames are counted to 30
+        (Fraction(50), False),
+    ],
+)
+def test_an_exr_has_the_time_code_that_can_be_counted(rate: Fraction, is_counted: bool) -> None:
+    pytest.importorskip("OpenEXR")
+    told = exr_timecode("01:02:03:24", rate)
+    assert told["footageTimecode"] == "01:02:03:24"
+    assert ("timeCode" in told) == is_counted
 
 
 def mark_of(path: Path) -> str:

@@ -121,7 +121,7 @@ def test_batches_are_drawn_ahead_in_another_thread_and_in_order() -> None:
         return 10 * step
 
     ahead = DrawAhead(draw, first=7)
-    assert met.wait(10)  # two steps wait although none was taken
+    assert met.wait(60)  # two steps wait although none was taken
     assert [ahead.take() for _ in range(5)] == [70, 80, 90, 100, 110]
     ahead.close()
     assert [step for step, _ in drawn] == list(range(7, 7 + len(drawn)))

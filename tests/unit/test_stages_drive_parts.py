@@ -143,6 +143,15 @@ def test_a_part_needs_sound_of_the_whole_film(caplog: pytest.LogCaptureFixture) 
     assert "whose end is silent" in caplog.text
 
 
+def test_sound_after_the_films_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The film stays as long as it is, and words of another length may be meant to be heard."""
+    with caplog.at_level(logging.WARNING):
+        choose(order(segments="1-1.5"), heard_s=4.05)  # a container's rounding
+        assert not caplog.records
+        choose(order(segments="1-1.5"), heard_s=4.5)
+    assert "what follows the film's end is not heard" in caplog.text
+
+
 @pytest.mark.parametrize("retime", ["speech", "pose"])
 @pytest.mark.parametrize("part", [{"segments": "1-2"}, {"changed_from": Path("old.wav")}])
 def test_parts_of_a_film_that_is_retimed_are_refused(retime: str, part: dict[str, Any]) -> None:

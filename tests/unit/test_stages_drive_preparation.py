@@ -16,6 +16,7 @@ from face_toys import CAMERA, toy_model, toy_track
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.eyes.config import EyesConfig
 from metatalk.compose.eyes.patches import EyeClip
+from metatalk.compose.mouth_config import MouthConfig
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.segments_config import SegmentsConfig
 from metatalk.config import Config
@@ -26,6 +27,7 @@ from metatalk.stages import drive_parts, drive_preparation, retiming
 from metatalk.stages.drive_order import DriveOrder
 from metatalk.stages.drive_preparation import Drive, prepare_drive
 from metatalk.stages.footage import Footage
+from metatalk.stages.keeping import Kept
 from metatalk.stages.performer import Performer
 from metatalk.timing import FrameIndex
 
@@ -47,8 +49,9 @@ class Saying:
         self.asked.append(seconds)
         return np.repeat(seconds[:, None], len(LOWER), 1).astype(np.float32)
 
-    def finish(self, shown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    def finish(self, shown: np.ndarray, seconds: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         assert len(shown) == len(seconds)
+        self.predicted = predicted
         return shown
 
 
@@ -69,6 +72,8 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.mouth = Saying(Fraction(2))
         self.steps: list[str] = []
+        self.standing: Any = None
+        self.staged: list[tuple[Any, ...]] = []
         self.read: list[Path] = []
         self.eyes: list[tuple[Any, ...]] = []
         self.taken_apart: list[frozenset[str]] = []  # anew
@@ -88,7 +93,7 @@ class Bench:
             "open_spoken_mouth": lambda *_: self.mouth,
             "keep_filmed": lambda *words: self._keep(words[3]),
             "open_grades": lambda *words: self.measured.append(words[4]),
-            "open_studio": lambda *_: opened,
+            "open_studio": lambda *words: self.staged.append(words) or opened,
             "prepare_eyes": lambda *words: self.eyes.append(words),
         }
         for name, instead in made.items():
@@ -103,7 +108,7 @@ class Bench:
     def _keep(self, rerun: frozenset[str]) -> Any:
         self.steps.append("keep")
         self.measured.append(rerun)
-        return [], np.ones(FRAMES, np.float32)
+        return Kept([], np.ones(FRAMES, np.float32), self.standing)
 
     def _read(self, path: Path) -> Any:
         self.read.append(path)
@@ -152,7 +157,7 @@ def test_the_recording_is_listened_to_once_if_at_all(
 def test_eyes_are_planned_for_what_is_shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = np.ones(FRAMES, np.float32)
     kept[10:20] = 0
-    monkeypatch.setattr(drive_preparation, "keep_filmed", lambda *_: ([], kept))
+    monkeypatch.setattr(drive_preparation, "keep_filmed", lambda *_: Kept([], kept))
     drive = bench.prepare(eyes=EyesConfig("remove"))
     ((task, clip, config, _),) = bench.eyes
     assert task.shown is drive.plan
@@ -161,6 +166,21 @@ def test_eyes_are_planned_for_what_is_shown(bench: Bench, monkeypatch: pytest.Mo
     assert isinstance(clip, EyeClip)
     assert clip.track is bench.clip.track
     assert config == EyesConfig("remove")
+
+
+def test_closures_know_the_mouth_as_it_was_before_the_knobs(bench: Bench) -> None:
+    plain = bench.prepare().performance.expression.numpy()
+    drive = bench.prepare(mouth=MouthConfig(amplitude=0.5))
+    np.testing.assert_array_equal(bench.mouth.predicted, plain)
+    assert np.abs(drive.performance.expression.numpy() - plain)[:, LOWER].max() > 0.1
+
+
+def test_what_stands_before_the_face_is_looked_up_once(bench: Bench) -> None:
+    bench.standing = object()
+    bench.prepare()
+    assert bench.steps == ["keep"]
+    ((*_, handed),) = bench.staged
+    assert handed is bench.standing
 
 
 def test_footage_that_is_too_short_is_told_before_it_is_looked_at(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from face_toys import toy_model, toy_track
 from fit_folders import keep_fit
 
 from metatalk.a2e.targets import MouthSpace
+from metatalk.compose.mouth_config import MouthConfig
 from metatalk.config import Config
 from metatalk.stages import mouths
 from metatalk.stages.mouths import ActedMouth, SpokenMouth, open_acted_mouth, open_spoken_mouth
@@ -91,7 +92,7 @@ def test_lips_without_landmarks_stay_as_predicted(
                     landmark_weights=MODEL.landmark_weights[:0])  # fmt: skip
     shown = np.random.default_rng(0).random((5, 4)).astype(np.float32)
     with caplog.at_level(logging.WARNING):
-        finished = spoken(blind, script).finish(shown, np.arange(5) / 25)
+        finished = spoken(blind, script).finish(shown, np.arange(5) / 25, shown)
     np.testing.assert_array_equal(finished, shown)
     assert ("cannot be closed" in caplog.text) == (script != Script())
 
@@ -114,14 +115,23 @@ def test_lips_are_closed_by_the_actors_own_person_and_the_script(
     monkeypatch.setattr(mouths, "close_spoken_lips", close)
     script, seconds = Script(transcript="Hello."), np.arange(3) / 25
     shown = np.zeros((3, 4), np.float32)
-    finished = spoken(MODEL, script, tmp_path / "actor").finish(shown, seconds)
+    mouth, predicted = spoken(MODEL, script, tmp_path / "actor"), shown - 1
+    finished = mouth.finish(shown, seconds, predicted)
     assert (finished == 1).all()
     assert asked["identity"].tolist() == pytest.approx([0.2, -0.1, 0.1])
     assert asked["frames"] == asked["trusted"] == 6
-    audio, times, space, found, told, closure, activity = asked["words"]
+    audio, times, space, found, told, closure, activity, judged = asked["words"]
+    assert judged is predicted
     assert (audio, space, found, told) == (WORDS, SPACE, "meter", script)
     assert times is seconds
     assert (closure, activity) == (Config().drive.closure, Config().a2e.activity)
+
+
+def test_a_mouth_that_is_kept_at_rest_closes_for_nothing() -> None:
+    drive = replace(Config().drive, mouth=MouthConfig(amplitude=0.0))
+    shown = np.ones((2, 4), np.float32)
+    mouth = replace(spoken(), config=replace(Config(), drive=drive))
+    assert mouth.finish(shown, np.zeros(2), shown) is shown
 
 
 def test_a_trained_actor_speaks_with_its_own_network(
@@ -164,7 +174,7 @@ def test_another_performance_moves_the_lower_face_alone() -> None:
 
 def test_what_was_acted_is_finished() -> None:
     shown = np.ones((2, 4), np.float32)
-    assert ActedMouth(act(), Fraction(1), LOWER, REST).finish(shown, np.zeros(2)) is shown
+    assert ActedMouth(act(), Fraction(1), LOWER, REST).finish(shown, np.zeros(2), shown) is shown
 
 
 def test_a_performance_is_read_in_the_actors_own_range(monkeypatch: pytest.MonkeyPatch) -> None:

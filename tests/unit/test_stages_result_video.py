@@ -8,13 +8,14 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from media_clips import make_clip
 
 from metatalk.compose.config import DriveConfig
 from metatalk.compose.delivery_config import DeliveryConfig
-from metatalk.compose.retiming.plan import FramePlan
+from metatalk.compose.retiming.plan import FramePlan, plan_frames
 from metatalk.errors import MediaError
 from metatalk.media.colour import ColourTags
 from metatalk.media.hdr import HdrTags
@@ -23,6 +24,7 @@ from metatalk.media.video import read_pictures
 from metatalk.media.writer import VideoWriter
 from metatalk.stages import result_video
 from metatalk.stages.result_video import layer_format, open_layer, open_result
+from metatalk.timing import FrameIndex
 
 RATE = Fraction(30000, 1001)
 SIZE = 256, 144
@@ -142,3 +144,77 @@ def test_what_cannot_be_kept_is_told(
     with caplog.at_level(logging.WARNING):
         write(tmp_path / "b.mp4", clip, settings(format="h265"))
     assert "HDR" not in caplog.text
+
+
+def times_written(output: Path, clip: Path, plan: FramePlan, rate: Fraction) -> list[Fraction]:
+    """When the frames of a result are shown, seconds."""
+    with open_result(output, clip, rate, plan, None, settings()) as writer:
+        for picture, pts in zip(read_pictures(clip), plan.pts.tolist(), strict=True):
+            writer.write(picture, pts)
+    with av.open(str(output)) as container:
+        return sorted(packet.pts * packet.time_base for packet in container.demux() if packet.size)
+
+
+@pytest.mark.parametrize(
+    ("rate", "stated", "time_base"),
+    [
+        (Fraction(24000, 1001), Fraction(24000, 1001), Fraction(1, 1000)),
+        (Fraction(24000, 1001), Fraction(24000, 1001), Fraction(1, 90000)),
+        (Fraction(60000, 1001), Fraction(19001, 317), Fraction(1, 1000)),
+        (Fraction(1350, 61), Fraction(1350, 61), Fraction(1, 1000)),
+    ],
+)
+@pytest.mark.parametrize("start_s", [0, Fraction(23, 1000)])
+def test_a_coarse_clock_leaves_no_trace(
+    tmp_path: Path, rate: Fraction, stated: Fraction, time_base: Fraction, start_s: Fraction
+) -> None:
+    """An editing program takes frames of 41 and 42 ms for a variable rate."""
+    raw = make_clip(tmp_path / "raw.mp4", 40, size=SIZE, rate=rate)
+    pts = np.array([round((number / rate + start_s) / time_base) for number in range(40)])
+    plan = FramePlan(np.arange(40), pts - pts[0], time_base)
+    assert times_written(tmp_path / "a.mov", raw, plan, stated) == [k / rate for k in range(40)]
+    assert probe_video(tmp_path / "a.mov").rate == rate
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001)])
+def test_footage_that_goes_on_is_as_steady_as_it_was(rate: Fraction) -> None:
+    """Its clock rounds what follows once more, from the last frame on."""
+    pts = np.array([round(1000 * number / rate) for number in range(300)])
+    index = FrameIndex(pts, Fraction(1, 1000), rate)
+    plan = plan_frames(index, 1200 / rate, "audio")
+    assert len(plan) == 1200
+    assert result_video._steady_rate(plan, rate) == rate
+
+
+def test_a_layer_has_the_times_of_its_result(tmp_path: Path, clip: Path) -> None:
+    rate, patch = Fraction(24000, 1001), (np.ones((8, 8, 3), np.float32), np.ones((8, 8)), 40, 40)
+    plan = FramePlan(np.arange(4), np.array([0, 42, 83, 125]), Fraction(1, 1000))
+    with open_layer(tmp_path / "a.mov", clip, rate, plan, DriveConfig()) as layer:
+        for pts in plan.pts.tolist():
+            layer.write([patch], pts)
+    with av.open(str(tmp_path / "a.mov")) as container:
+        shown = [frame.pts * frame.time_base for frame in container.decode(video=0)]
+    assert shown == [number / rate for number in range(4)]
+
+
+def test_times_that_are_the_footages_own_are_kept(tmp_path: Path) -> None:
+    raw = make_clip(tmp_path / "raw.mp4", 6, size=SIZE, rate=Fraction(25))
+    for pts in ([0, 40, 80, 140, 160, 200], [0, 40, 81, 123, 166, 210]):
+        plan = FramePlan(np.arange(6), np.array(pts), Fraction(1, 1000))
+        shown = times_written(tmp_path / "a.mov", raw, plan, Fraction(25))
+        assert shown == [Fraction(time, 1000) for time in pts]
+    late = FramePlan(np.arange(6), np.array([0, 4, 9, 12, 15, 21]), Fraction(1, 100))
+    assert times_written(tmp_path / "a.mov", raw, late, Fraction(25))[-1] == Fraction(21, 100)
+    coarse = FramePlan(np.arange(6), np.array([0, 1, 2, 3, 4, 6]), Fraction(1, 25))
+    assert times_written(tmp_path / "a.mov", raw, coarse, Fraction(25))[-1] == Fraction(6, 25)
+
+
+def test_pixels_that_dnxhr_in_mxf_cannot_tell_are_told(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wide = replace(probe_video(clip), pixel_aspect=Fraction(16, 11))
+    monkeypatch.setattr(result_video, "probe_video", lambda path: wide)
+    for name, is_told in (("a.mov", False), ("a.mxf", True)):
+        caplog.clear()
+        write(tmp_path / name, clip, settings(format="dnxhr_hq"))
+        assert ("1.45 times as wide" in caplog.text) == is_told

@@ -102,6 +102,17 @@ def test_a_longer_recording_is_refused_or_goes_to_and_fro() -> None:
     assert len(ended) == FRAMES
 
 
+def test_to_and_fro_the_head_brakes_where_the_footage_turns() -> None:
+    footage, config = footage_of(), settings_of("loop")
+    plan = planned(footage, Fraction(6), config)
+    assert np.flatnonzero(~plan.is_filmed).tolist() == [FRAMES - 1, 2 * (FRAMES - 1)]
+    assert plan.towards is not None
+    assert plan.towards[[FRAMES - 1, 2 * (FRAMES - 1)]].tolist() == [FRAMES - 2, 1]
+    cut_at_the_end = footage_of([[0, FRAMES - 1], [FRAMES - 1, FRAMES]])
+    plan = planned(cut_at_the_end, Fraction(4), config)
+    assert plan.is_filmed.all()  # nothing lies between two shots
+
+
 def shot_of(frames: np.ndarray, shots: list[list[int]]) -> np.ndarray:
     return np.searchsorted([first for first, _ in shots], frames, side="right")
 

@@ -52,6 +52,34 @@ def test_what_no_longer_fits_is_told(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert parts[0].end_s == 6.0
 
 
+@pytest.mark.parametrize(
+    ("shift_s", "remedy"), [(0.5, "cut that off its beginning"), (-0.5, "put that much silence")]
+)
+def test_a_recording_that_begins_at_another_moment_is_told_how_to_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shift_s: float, remedy: str
+) -> None:
+    by = round(abs(shift_s) * RATE)
+    new = np.concatenate([np.zeros(by), OLD]) if shift_s > 0 else OLD[by:]
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", new)
+    with caplog.at_level(logging.WARNING):
+        changed_segments(old_file, new_file, 6.0, 0.0)
+    assert remedy in caplog.text
+
+
+def test_first_words_of_another_length_are_not_to_be_cut_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of it is as late as where it begins late, but the new words would go."""
+    words = 0.1 * np.random.default_rng(0).standard_normal(round(0.8 * RATE))
+    new = np.concatenate([words, OLD[RATE // 2 :]])
+    old_file, new_file = wav(tmp_path / "old.wav", OLD), wav(tmp_path / "new.wav", new)
+    with caplog.at_level(logging.WARNING):
+        changed_segments(old_file, new_file, 6.0, 0.0)
+    assert "0.30 s later" in caplog.text
+    remedy = caplog.text.partition("To keep it, ")[2]
+    assert remedy.startswith("make the new words as long as the old ones; where it is the same")
+
+
 def test_another_recording_is_new_throughout(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from metatalk.errors import StaleArtefactError
 from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.stages import occlusion
 from metatalk.stages.footage import Footage, read_footage
-from metatalk.stages.keeping import keep_filmed, known_standing
+from metatalk.stages.keeping import keep_filmed, keep_known
 from metatalk.stages.occlusion import STANDING, load_standing, open_hidden, open_standing
 from metatalk.stages.stage import silent_progress
 from metatalk.workspace.actor import ActorFolder
@@ -97,26 +97,27 @@ def test_a_bar_beside_the_mouth_stays_and_keeps_no_frame(
     show(monkeypatch, CHEEK)
     folder, footage = actor
     with caplog.at_level("WARNING"):
-        fallbacks, kept = keep_filmed(folder, footage, Config(), frozenset(), silent_progress)
-    assert "covered" not in {one.kind for one in fallbacks}
-    assert (kept == 1).all()
+        kept = keep_filmed(folder, footage, Config(), frozenset(), silent_progress)
+    assert "covered" not in {one.kind for one in kept.fallbacks}
+    assert (kept.strength == 1).all()
     assert "stands before the face" in caplog.text
-    standing = known_standing(folder, footage, Config())
-    share = standing.film_share(3, 0, 0, 320, 240)
-    assert share[135:150, 124:140].mean() > 0.95
-    assert share[100:150, 150:].max() == 0
+    for standing in (kept.standing, keep_known(folder, footage, Config()).standing):
+        assert standing is not None
+        share = standing.film_share(3, 0, 0, 320, 240)
+        assert share[135:150, 124:140].mean() > 0.95
+        assert share[100:150, 150:].max() == 0
     off = replace(Config().drive.fallback, standing=False)
     config = replace(Config(), drive=replace(Config().drive, fallback=off))
-    assert known_standing(folder, footage, config) is None
+    assert keep_known(folder, footage, config).standing is None
 
 
 def test_a_bar_before_all_of_the_mouth_keeps_it_filmed(
     actor: tuple[ActorFolder, Footage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show(monkeypatch, MOUTH)
-    fallbacks, kept = keep_filmed(*actor, Config(), frozenset(), silent_progress)
-    assert any("of the lips" in one.words for one in fallbacks)
-    assert (kept == 0).mean() > 0.5
+    kept = keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    assert any("of the lips" in one.words for one in kept.fallbacks)
+    assert (kept.strength == 0).mean() > 0.5
 
 
 def test_what_is_behind_a_bar_is_not_turned_away(
@@ -129,12 +130,12 @@ def test_what_is_behind_a_bar_is_not_turned_away(
     frames = [Frame(index, HALF if index >= cut else None) for index in range(FRAMES)]
     monkeypatch.setattr(occlusion, "read_pictures", lambda _: iter(frames))
     footage = replace(actor[1], landmarks=marks)
-    fallbacks, _ = keep_filmed(actor[0], footage, Config(), frozenset(), silent_progress)
+    kept = keep_filmed(actor[0], footage, Config(), frozenset(), silent_progress)
     standing = open_standing(actor[0], footage)
     assert [standing.stands_in(frame) for frame in (0, cut)] == [False, True]
     seen = open_hidden(actor[0], footage, Config()).seen_share
     assert np.median(seen[cut:]) == pytest.approx(np.median(seen[:cut]), abs=0.05)
-    assert not [one.words for one in fallbacks if "faces the camera" in one.words]
+    assert not [one.words for one in kept.fallbacks if "faces the camera" in one.words]
 
 
 def test_a_damaged_mask_stops_a_drive(
@@ -146,7 +147,7 @@ def test_a_damaged_mask_stops_a_drive(
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StaleArtefactError, match="--rerun occlusion"):
         keep_filmed(*actor, Config(), frozenset(), silent_progress)
-    assert known_standing(*actor, Config()) is None  # a show goes on
+    assert keep_known(*actor, Config()).standing is None  # a show goes on
     off = replace(Config().drive.fallback, standing=False)
     config = replace(Config(), drive=replace(Config().drive, fallback=off))
     keep_filmed(*actor, config, frozenset(), silent_progress)
@@ -159,8 +160,8 @@ def test_nothing_stands_before_a_bare_face(
 ) -> None:
     show(monkeypatch, None)
     with caplog.at_level("WARNING"):
-        keep_filmed(*actor, Config(), frozenset(), silent_progress)
-    assert known_standing(*actor, Config()) is None
+        kept = keep_filmed(*actor, Config(), frozenset(), silent_progress)
+    assert kept.standing is keep_known(*actor, Config()).standing is None
     assert "stands before" not in caplog.text
 
 

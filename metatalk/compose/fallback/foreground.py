@@ -32,6 +32,8 @@ STILL = 1.6  # times that part's change, at which a place is the thing for sure
 STILL_FLOOR = 0.015  # of a logarithm: and the least such limit
 OTHER = 4.0  # times the limit, at which a place is something else for sure
 EDGE = 0.01  # of the face's width: so far from an edge is sure
+ODD = 0.3  # of a logarithm: so far from what it usually shows a place of the face is covered
+MORE_ODD = 0.2  # of the places, beyond the usual: such a picture's face is covered now and then
 GROW = 0.006  # of the face's width: a rim of film beside a thing is not seen, a redrawn edge is
 SOFT = 0.006  # of the face's width: the film gives way over so much, beyond that rim
 
@@ -64,7 +66,7 @@ def gather_evidence(windows: np.ndarray, cells: np.ndarray, seen: np.ndarray) ->
     check_shape("seen", seen, "N K", **marks)
     height, width = windows.shape[1:3]
     face_px = float(np.median(np.ptp(cells[..., 0], axis=1)))
-    inside = seen & ((cells > 1) & (cells < np.array([width - 1, height - 1]))).all(-1)
+    inside = seen & _inside(cells, windows)
     sums = np.zeros((3, height, width), np.float32)
     still, pairs = np.zeros((height, width), np.float32), 0
     mean = np.zeros((height, width, 3), np.float32)
@@ -86,6 +88,12 @@ def gather_evidence(windows: np.ndarray, cells: np.ndarray, seen: np.ndarray) ->
     return Evidence(
         smooth[0] / count, smooth[1] / count, told, still / max(pairs, 1), mean, face_px
     )
+
+
+def _inside(cells: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """(N, K) bool: which of (N, K, 2) px lie in the windows, off their edges."""
+    within: np.ndarray = ((cells > 1) & (cells < np.array(windows.shape[2:0:-1]) - 1)).all(-1)
+    return within
 
 
 def _logarithm(window: np.ndarray, face_px: float) -> np.ndarray:
@@ -136,6 +144,36 @@ def _read(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
     grid_x, grid_y = np.ascontiguousarray(x)[None], np.ascontiguousarray(y)[None]
     read: np.ndarray = cv2.remap(picture, grid_x, grid_y, cv2.INTER_LINEAR)[0]
     return read
+
+
+def tell_bare(windows: np.ndarray, cells: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Tell in which pictures nothing is before the face but what always is.
+
+    Where a hand or a sheet of paper comes before it the fit goes astray: places of the face then
+    seem to move over skin that does not, as if that skin stood before it.
+
+    Args:
+        windows: (N, h, w, 3) uint8 RGB: the same part of N frames of one shot.
+        cells: (N, K, 2) px of the window: where places of the lower face lie in each.
+        seen: (N, K) bool: whether they are turned to the camera.
+
+    Returns:
+        (N,) bool.
+    """
+    sizes = check_shape("windows", windows, "N H W 3")
+    marks = check_shape("cells", cells, "N K 2", N=sizes["N"])
+    check_shape("seen", seen, "N K", **marks)
+    face_px = float(np.median(np.ptp(cells[..., 0], axis=1)))
+    both = zip(windows, cells, strict=True)
+    shown = np.stack([_read(_logarithm(window, face_px), at) for window, at in both])
+    known = seen & _inside(cells, windows)  # what has left the picture is not covered
+    told = np.ma.array(shown, mask=np.broadcast_to(~known[..., None], shown.shape))
+    apart = told - np.ma.median(told, axis=0)
+    apart -= np.ma.median(apart, axis=1, keepdims=True)  # the exposure
+    strange = (np.abs(apart).mean(-1) > ODD).filled(False)
+    share = strange.sum(1) / np.maximum(known.sum(1), 1)
+    bare: np.ndarray = share <= np.median(share) + MORE_ODD
+    return bare
 
 
 def find_seeds(found: Evidence) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Masks of what stands before the face, one a shot, fixed in the picture."""
+"""Masks of what stands before the face, one for each part of a clip, fixed in the picture."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ COVERED = 0.5  # share of the film from which a place counts as covered
 
 @dataclass(frozen=True, eq=False)
 class Foreground:
-    """What stands before the face in each shot of a clip."""
+    """What stands before the face, or was laid over a clip near it, part by part.
 
-    shots: np.ndarray  # (S, 2) first frame and one past the last of each shot
-    boxes: np.ndarray  # (S, 4) int left, top, right, bottom, frame px: where the masks lie
+    A part is a shot, or as much of one as shows the same caption.
+    """
+
+    shots: np.ndarray  # (S, 2) first frame and one past the last of each part
+    # (S, 4) left, top, right, bottom, frame px, fractions too: where the masks lie
+    boxes: np.ndarray
     # S of (h, w) uint8: share of the film that is to be seen, 255 all; of no size where nothing is
     masks: tuple[np.ndarray, ...]
     lips_share: np.ndarray  # (T,) float32: how much of the lips is behind them in each frame
@@ -43,7 +47,7 @@ class Foreground:
         return any(mask.size for mask in self.masks)
 
     def shot_of(self, frame: int) -> int:
-        """The shot that a frame belongs to; -1: none."""
+        """The part that a frame belongs to; -1: none."""
         return int(np.searchsorted(self.shots[:, 0], frame, side="right")) - 1
 
     def stands_in(self, frame: int) -> bool:

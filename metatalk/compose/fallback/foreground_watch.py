@@ -14,6 +14,7 @@ from metatalk.compose.fallback.foreground import (
     outline_things,
     share_present,
     soften,
+    tell_bare,
 )
 from metatalk.compose.fallback.foreground_masks import Foreground
 from metatalk.compose.fallback.surface_grid import (
@@ -81,7 +82,7 @@ class ForegroundWatch:
         at = self._lookout
         row = int(np.searchsorted(at.frames, frame))
         if row < len(at.frames) and at.frames[row] == frame:
-            self._windows[row] = _shrink(picture.rgb(at.box), at.scale)
+            self._windows[row] = shrink(picture.rgb(at.box), at.scale)
 
     def finish(self) -> Foreground:
         """What stands before the face in each shot."""
@@ -127,10 +128,14 @@ class ForegroundWatch:
     def _close(self) -> None:
         """Tell what stands before the face in the shot that has ended."""
         at = self._lookout
-        rows = list(self._windows)
+        rows = np.array(list(self._windows), int)
         if len(rows) < LEAST_PICTURES:
             return
         windows = np.stack(list(self._windows.values()))
+        bare = tell_bare(windows, at.cells[rows], at.seen[rows])
+        if bare.sum() < LEAST_PICTURES:
+            return
+        rows, windows = rows[bare], windows[bare]
         found = gather_evidence(windows, at.cells[rows], at.seen[rows])
         whole = outline_things(found, find_seeds(found))
         if whole.any() and share_present(windows, whole, found.width) >= PRESENT:
@@ -138,7 +143,8 @@ class ForegroundWatch:
             self._masks[self._shot] = soften(whole, found.width)
 
 
-def _shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+def shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+    """A picture whose sides are multiplied by a scale of 1 or less."""
     if scale == 1:
         return picture
     size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])

@@ -12,17 +12,20 @@ from metatalk.compose.retiming.by_speech import (
     START,
     Source,
     frame_costs,
-    half_steps,
     hear_parts,
     plan_by_speech,
     step_costs,
+    usual_speed,
+    widen_in_shots,
 )
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.jumps import find_jumps
+from metatalk.compose.retiming.moments import bridge_jumps
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.retiming.variety import spread_starts
 from metatalk.compose.retiming.walk import NodeCosts, find_walk
 from metatalk.landmarks.shots import make_thumbnail
+from metatalk.media.colour import ycc_scales
 from metatalk.media.picture import Picture
 from metatalk.morphable.model import MorphableModel
 from metatalk.shapes import check_shape
@@ -92,11 +95,30 @@ def plan_by_pose(
     heard = hear_parts(speaking, clock.seconds(), config)
     node = _mouth_costs(mouths, source.is_trusted, config.mouth, table, heard)
     run = max(round(config.run_s * source.rate), config.bridge)
-    steps = step_costs(source, config, find_jumps(looks, source.shots, run, config))
+    jumps = find_jumps(looks, source.shots, run, config, jump_costs(source, config))
+    steps = step_costs(source, config, jumps)
     review = spread_starts(true_runs(heard == START), len(source), config.variety)
     frames, _ = find_walk(len(clock), node, steps, run, start, review)
     towards, share = bridge_jumps(frames, source.shots, config.bridge)
     return replace(clock, frames=frames, towards=towards, share=share)
+
+
+def jump_costs(source: Source, config: RetimingConfig) -> np.ndarray:
+    """What a jump costs at each of its ends, whatever is at the other.
+
+    A fast head would have to go on as fast there, and the same way. A blink that is morphed with
+    open eyes shows both lids, so that none may come under the bridge.
+
+    Args:
+        source: the footage, T frames.
+        config: the weights.
+
+    Returns:
+        (T,) costs.
+    """
+    lids = widen_in_shots(source.motion.blink, source.shots, 2 * (config.bridge // 2) + 3)
+    costs = config.turn * usual_speed(source) ** 2 / 2 + config.picture * (lids / _LIDS) ** 2
+    return np.asarray(costs)
 
 
 def _mouth_costs(
@@ -171,57 +193,13 @@ def watch_scene(pictures: Iterable[Picture]) -> np.ndarray:
     Returns:
         (T, S) uint8 grey levels.
     """
+    return np.stack([_shrink(picture) for picture in pictures])
+
+
+def _shrink(picture: Picture) -> np.ndarray:
+    """(S,) uint8; of luma alone: making RGB of all of a picture costs as much as decoding it."""
+    black, span, _ = ycc_scales(picture.colour.full_range, picture.bits)
     side = (_SCENE_SIDE, _SCENE_SIDE)
-    small = [
-        cv2.resize(make_thumbnail(picture.rgb()), side, interpolation=cv2.INTER_AREA).ravel()
-        for picture in pictures
-    ]
-    return np.stack(small)
-
-
-def bridge_jumps(
-    frames: np.ndarray, shots: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spread jumps over frames that are morphed from the strand before to the strand after.
-
-    Both strands go on in their direction under the morph, as far as their shot does.
-
-    Args:
-        frames: (N,) footage frames; neighbours that differ by more than one are a jump.
-        shots: (K, 2) first frame and one past the last.
-        width: frames that are morphed.
-
-    Returns:
-        (N,) footage frames to go towards and (N,) float32 shares of the way, half at most.
-    """
-    towards, share = half_steps(frames)
-    steps = np.diff(frames)
-    for landing in (np.flatnonzero(np.abs(steps) > 1) + 1).tolist():
-        left, landed = int(frames[landing - 1]), int(frames[landing])
-        way_before = _way(steps[: landing - 1][::-1])
-        way_after = _way(steps[landing:])
-        middle = (width + 1) // 2
-        for number in range(width):
-            n, part = landing - middle + number, (number + 1) / (width + 1)
-            if not 0 <= n < len(frames):
-                continue
-            eased = part * part * (3 - 2 * part)  # neither strand sets off with a jerk
-            if n < landing:
-                other, wanted = landed - way_after * (landing - n), eased
-                home = landed
-            else:
-                other, wanted = left + way_before * (n - landing + 1), 1 - eased
-                home = left
-            first, end = shots[np.searchsorted(shots[:, 1], home, side="right")]
-            towards[n], share[n] = np.clip(other, first, end - 1), wanted
-    return towards, share
-
-
-def _way(steps: np.ndarray) -> int:
-    """Direction of the first step that is one; forwards where none is."""
-    for step in steps.tolist():
-        if abs(step) == 1:
-            return int(step)
-        if step != 0:
-            break
-    return 1
+    luma = cv2.resize(make_thumbnail(picture.planes[0]), side, interpolation=cv2.INTER_AREA)
+    levels = (luma.astype(np.float32) - black) * (255 / span)
+    return np.rint(levels.clip(0, 255)).astype(np.uint8).ravel()

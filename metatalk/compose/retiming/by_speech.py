@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from metatalk.compose.retiming.config import RetimingConfig
 from metatalk.compose.retiming.head_motion import HeadMotion
+from metatalk.compose.retiming.moments import half_steps
 from metatalk.compose.retiming.plan import FramePlan
 from metatalk.compose.retiming.variety import spread_starts
 from metatalk.compose.retiming.walk import WalkCosts, find_walk, no_jumps
@@ -49,7 +51,7 @@ def plan_by_speech(
     """Choose footage frames by what is heard, without a jump.
 
     The footage runs forwards or backwards within one shot. A frame shown twice becomes a
-    moment half-way to the next the second time.
+    moment half-way to the next the second time, and turns are soft.
 
     Args:
         clock: N frames and when they are shown; which ones it shows does not matter.
@@ -79,7 +81,7 @@ def plan_by_speech(
     node = lambda first, end: table[heard[first:end]]  # noqa: E731
     review = spread_starts(true_runs(heard == START), len(source), config.variety)
     frames, _ = find_walk(len(clock), node, steps, run, start, review)
-    towards, share = half_steps(frames)
+    towards, share = half_steps(frames, source.shots)
     return replace(clock, frames=frames, towards=towards, share=share)
 
 
@@ -182,27 +184,20 @@ def frame_costs(
 def step_costs(
     source: Source, config: RetimingConfig, jumps: tuple[np.ndarray, np.ndarray]
 ) -> WalkCosts:
-    """What holding, turning and jumping cost; `jumps` are sources and costs, (T, J) each."""
+    """What holding, turning and jumping cost; `jumps` are sources and costs, (T, J) each.
+
+    A turn throws a head that moves the other way, and the larger of the steps at hand may be it.
+    Twice as fast looks more than twice as bad: beyond what the footage does itself it is a jerk.
+    """
     speed = usual_speed(source)
-    turn = config.turn_each + config.turn * speed
+    turn = config.turn_each + config.turn * widen_in_shots(speed, source.shots, 3) ** 2
     return WalkCosts(source.shots, config.repeat * speed, turn, *jumps)
 
 
-def half_steps(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Let frames that are shown again stand half-way to the next one.
-
-    Not before a jump: there is nothing half-way to another strand.
-
-    Args:
-        frames: (N,) footage frames, none more than twice in a row.
-
-    Returns:
-        (N,) footage frames to go towards and (N,) float32 shares of the way.
-    """
-    following = np.append(frames[1:], frames[-1])
-    again = np.zeros(len(frames), bool)
-    again[1:] = (frames[1:] == frames[:-1]) & (np.abs(following - frames)[1:] == 1)
-    return np.where(again, following, frames), np.where(again, 0.5, 0.0).astype(np.float32)
+def widen_in_shots(values: np.ndarray, shots: np.ndarray, frames: int) -> np.ndarray:
+    """The largest of (T,) values among so many `frames` around each, of the same shot."""
+    parts = [maximum_filter1d(values[first:end], frames) for first, end in shots.tolist()]
+    return np.concatenate(parts)
 
 
 def _is_stills(source: Source) -> bool:

@@ -26,8 +26,8 @@ class RetimingConfig:
     pause_s: float = 0.5  # shorter pauses belong to the speech around them
     variety: float = 3.0  # a frame at a start that opens another of the utterances beside it, too
     repeat: float = 2.0  # head speed where a frame is shown for twice its time
-    turn: float = 2.0  # head speed where the footage begins to run the other way
-    turn_each: float = 2.0  # every turn besides: none comes without a reason
+    turn: float = 2.0  # head speed, squared, where the footage turns; half at each end of a jump
+    turn_each: float = 4.0  # every turn besides: none comes without a reason
     run_s: float = 0.5  # shortest time between two turns or jumps
     untrusted: float = 2.0  # a frame whose face was not found or is not to be painted over
     short_shot: float = 0.5  # a frame of a short shot

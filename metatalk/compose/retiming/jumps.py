@@ -17,7 +17,11 @@ _TOGETHER = 4096  # pairs whose features are compared at once
 
 
 def find_jumps(
-    looks: np.ndarray, shots: np.ndarray, apart: int, config: RetimingConfig
+    looks: np.ndarray,
+    shots: np.ndarray,
+    apart: int,
+    config: RetimingConfig,
+    ends: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find for frames those of their shot that they may stand in for.
 
@@ -30,6 +34,7 @@ def find_jumps(
         shots: (K, 2) first frame and one past the last.
         apart: frames that are as near as this in time are no jump but another speed.
         config: how many, and what they cost.
+        ends: (T,) what a jump costs besides for each of the two frames.
 
     Returns:
         (T, J) int64 frames, -1 for none, and (T, J) what each jump costs, the cheapest first.
@@ -42,6 +47,8 @@ def find_jumps(
         pairs.append(first + _find_pairs(reduced[first:end], apart, wanted))
     target, source = np.unique(np.concatenate(pairs), axis=0).T
     costs = config.jump + config.picture * _squares(looks, target, source)
+    if ends is not None:
+        costs += ends[target] + ends[source]
     return _in_rows(count, wanted, target, source, costs)
 
 

@@ -106,9 +106,9 @@ def plan_frames(
     """Plan a result as long as the recording, or as long as the footage.
 
     The footage is shown as it is, frame for frame at its own times. Where the recording goes
-    on, the footage plays backwards and forwards in turn: neighbours stay neighbours, so the
-    picture never jumps where the footage itself does not. A recording within two frames of the
-    footage's length gets every frame of the footage.
+    on, the footage plays backwards and forwards in turn, each frame for as long as it was
+    filmed: neighbours stay neighbours, so the picture never jumps where the footage itself does
+    not. A recording within two frames of the footage's length gets every frame of the footage.
 
     Args:
         index: the footage's frames.
@@ -140,13 +140,37 @@ def plan_frames(
             "let the footage go on with --retime loop, speech or pose, or end the result with it: "
             "--length video",
         )
-    tick = 1 / (index.rate * index.time_base)  # ticks a frame, exact
-    end = index.exact_duration / index.time_base
-    extra = math.ceil((Fraction(wanted) - end) / tick)
-    later = [round(end + number * tick) for number in range(extra)]
-    later = [start for start in later if start < wanted]  # after rounding to the clock, too
+    later = _play_on(index, wanted)
     pts = np.concatenate([index.pts, np.array(later, np.int64)])
     return FramePlan(forth_and_back(len(index), len(pts)), pts, index.time_base)
+
+
+def _play_on(index: FrameIndex, wanted: int) -> list[int]:
+    """When the frames begin that are shown to and fro after the footage's end, ticks.
+
+    Of an even rate they go on by it. Of a variable one each frame is shown for as long as it was
+    filmed, or what was filmed slowly would be shown faster.
+    """
+    tick = 1 / (index.rate * index.time_base)  # ticks a frame, exact
+    end, count = index.exact_duration / index.time_base, len(index)
+    if index.is_variable:
+        ways = 2 * (wanted // int(index.pts[-1]) + 1)  # there, or back; one of them lasts so long
+        shown = forth_and_back(count, count + ways * (count - 1))[count - 1 : -1]
+        is_last = shown == count - 1  # it lasts a `tick`
+        lasting = np.where(is_last, 0, np.diff(index.pts, append=index.pts[-1])[shown])
+        passed, lasts = np.cumsum(lasting).tolist(), np.cumsum(is_last).tolist()
+        begun = end - tick + Fraction(1, 2)  # the last frame; a half rounds up, always
+        starts = [
+            math.floor(begun + ticks + many * tick)
+            for ticks, many in zip(passed, lasts, strict=True)
+        ]
+    else:
+        # A clock's rounding moved the last frame, too: those that follow go on from where all lie.
+        away = index.pts - np.arange(count) * float(tick)
+        end = count * tick + Fraction(float(away.max() + away.min()) / 2).limit_denominator(1000)
+        extra = math.ceil((Fraction(wanted) - end) / tick)
+        starts = [round(end + number * tick) for number in range(extra)]
+    return [start for start in starts if start < wanted]  # after rounding to the clock, too
 
 
 def plan_clock(

@@ -72,7 +72,7 @@ def add_detail(
     to_window: np.ndarray,
     width_px: float,
     strength: float,
-) -> None:
+) -> np.ndarray:
     """Put the footage's fine band in place of the picture's own, where it is trusted.
 
     Args:
@@ -82,6 +82,10 @@ def add_detail(
         to_window: (2, 3) crop px to px of the whole window.
         width_px: of the blur that parts fine from coarse, frame px.
         strength: 1 exchanges the band wholly.
+
+    Returns:
+        (2, h, w) float32: column and row of the window that each pixel's was read from, as OpenCV
+        counts.
     """
     where = np.empty((2, *places.shape[:2]), np.float32)
     _places_in_window(places, to_window, where)
@@ -92,6 +96,7 @@ def add_detail(
     coarse = _blur(difference, width_px)
     own = _blur(picture, width_px) if places[..., 3].max() > SEEN else picture
     _add_fine(picture, own, difference, coarse, places, np.float32(strength))
+    return where
 
 
 def _blur(picture: np.ndarray, width_px: float) -> np.ndarray:

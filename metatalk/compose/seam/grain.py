@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -23,6 +24,12 @@ _LAGS = 4  # pixels over which noise is alike at most
 _FLAT = 0.25  # of the blocks of a brightness: the flattest, where motion changes least
 _KNOTS = 8  # brightnesses at which noise is told apart
 _FEWEST = 12  # blocks
+# Of a brightness's noise the calmest tenth of its blocks shows at least this: grain is everywhere,
+# .8 to .9 of it as it was filmed and half of it in a codec's leavings; of what moves, below .2.
+_EVEN = 0.3
+_PLACES = 17  # within a pixel, at which the loss of reading between pixels is told
+_CUBIC = -0.75  # OpenCV's
+_LEAST_ALPHA = 0.3  # below that what is missing would be too strong in the patch, and hardly seen
 _FACTORS = (0.25, 2.0)  # by which the noise of a brightness may differ from the usual
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Brightness, and what blue and red have beyond it: the noise of the three is nearly independent.
@@ -46,6 +53,14 @@ class Grain:
         """The brightness's standard deviation, of the full range."""
         return float((self.tile @ _LUMA).std())
 
+    @cached_property
+    def resampled(self) -> np.ndarray:
+        """(2, N) float32: share of its power that is left where it is carried along x and y.
+
+        Column n stands for n / (N - 1) of a pixel, and OpenCV's cubic.
+        """
+        return np.stack([_resampled(self.tile @ _LUMA, axis) for axis in (1, 0)])
+
 
 @dataclass(frozen=True, eq=False)
 class FrameGrain:
@@ -54,12 +69,43 @@ class FrameGrain:
     grain: Grain
     number: int  # of the result's frame
 
+    def missing(
+        self, share: np.ndarray, where: np.ndarray | None, first: tuple[int, int], alpha: np.ndarray
+    ) -> np.ndarray:
+        """Tell how much of the grain a picture lacks that is to be laid over its footage.
+
+        What was carried has lost some by being read between pixels. Where picture and footage are
+        mixed, two noises give less than either; the very same noise, of skin that lies where it
+        was filmed, does not.
+
+        Args:
+            share: (h, w) float32, of the carried texture in the picture, 0 to 1.
+            where: (2, h, w) float32, column and row of the window, px, that each pixel's texture
+                was read from, as OpenCV counts; None: nothing was carried.
+            first: column and row of the same window that the picture's first pixel lies on.
+            alpha: (h, w) float32, with which the picture is to be laid.
+
+        Returns:
+            (h, w) float32 for `lay`, in standard deviations of the grain.
+
+        Raises:
+            ShapeError: the arrays do not fit together.
+        """
+        size = check_shape("alpha", alpha, "h w")
+        check_shape("share", share, "h w", **size)
+        if where is None:
+            share, where = np.zeros_like(alpha), np.zeros((2, *alpha.shape), np.float32)
+        check_shape("where", where, "N h w", N=2, **size)
+        lacking = np.empty(alpha.shape, np.float32)
+        _fill_missing(share, where, first[0], first[1], alpha, self.grain.resampled, lacking)
+        return lacking
+
     def lay(self, picture: np.ndarray, missing: np.ndarray, left: int, top: int) -> None:
         """Add grain to a part of the frame, in place.
 
         Args:
             picture: (h, w, 3) float32 RGB in [0, 1]; changed in place.
-            missing: (h, w) float32, the share of the grain that it lacks, 0 to 1.
+            missing: (h, w) float32, from `missing`.
             left: column of the frame at which the part lies.
             top: row.
         """
@@ -97,6 +143,12 @@ def measure_grain(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Grain | Non
     usual = _levels_of_noise(level, power)
     if not np.isfinite(usual).any():
         return None
+    # What shows no noise at all, such as a caption's box, was laid over the film.
+    known = np.isfinite(usual[level]) & (power > (0.1 * CLEAN) ** 2)
+    if not known.any():
+        return None
+    if np.quantile(power[known] / np.maximum(usual[level[known]], 1e-12), 0.1) < _EVEN:
+        return None  # it moves here and rests there: a face in motion, or nothing but a codec
     factors = _factors(usual, float(np.median(power)))
     # Blocks of all brightnesses show one grain, each in its own strength; those that show much
     # more, or much less, show something else.
@@ -248,3 +300,36 @@ def _add_grain(picture: Any, missing: Any, tile: Any, factors: Any, left: Any, t
             tile_column = (column + left) % side
             for channel in range(3):
                 picture[row, column, channel] += share * tile[tile_row, tile_column, channel]
+
+
+def _resampled(noise: np.ndarray, axis: int) -> np.ndarray:
+    """(N,) float32: a noise's power that cubic reading leaves at N places from 0 to 1 pixel."""
+    alike = np.array([(noise * np.roll(noise, lag, axis)).mean() for lag in range(4)])
+    alike /= max(alike[0], 1e-12)
+    part = np.linspace(0, 1, _PLACES)[:, None]
+    apart = np.abs(part - np.arange(-1, 3))  # (N, 4) px to the pixels read
+    near = ((_CUBIC + 2) * apart - (_CUBIC + 3)) * apart**2 + 1
+    far = ((_CUBIC * apart - 5 * _CUBIC) * apart + 8 * _CUBIC) * apart - 4 * _CUBIC
+    weights = np.where(apart <= 1, near, far)
+    lags = np.abs(np.arange(4)[:, None] - np.arange(4))
+    left = np.einsum("ni,ij,nj->n", weights, alike[lags], weights)
+    return np.asarray(left.clip(0, 1), np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _fill_missing(
+    share: Any, where: Any, left: Any, top: Any, alpha: Any, resampled: Any, out: Any
+) -> None:
+    """What makes the power of the mix the footage's own, at every pixel."""
+    steps, one, two = resampled.shape[1] - 1, np.float32(1), np.float32(2)
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            x, y = where[0, row, column], where[1, row, column]
+            power = share[row, column] * share[row, column]
+            power *= resampled[0, int((x - np.floor(x)) * steps + np.float32(0.5))]
+            power *= resampled[1, int((y - np.floor(y)) * steps + np.float32(0.5))]
+            x, y = x - np.float32(left + column), y - np.float32(top + row)
+            same = max(one - (x * x + y * y), np.float32(0))
+            laid = max(alpha[row, column], np.float32(_LEAST_ALPHA))
+            mixed = two - laid - two * (one - laid) * same * np.sqrt(power)
+            out[row, column] = np.sqrt(max(mixed / laid - power, np.float32(0)))
