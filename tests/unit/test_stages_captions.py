@@ -10,20 +10,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_toys import CAMERA
-from mouth_folders import fill_actor
-from mouth_toys import PERSON, facing_track, mouth_model
+from mouth_toys import facing_track
+from occlusion_toys import open_toy
 
 from metatalk.compose.fallback.captions import CaptionSearch
 from metatalk.config import Config
-from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.stages import occlusion
-from metatalk.stages.footage import Footage, read_footage
+from metatalk.stages.footage import Footage
 from metatalk.stages.keeping import keep_filmed
 from metatalk.stages.occlusion import STANDING, open_hidden, open_standing
 from metatalk.stages.stage import silent_progress
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.footage import remember_footage
 
 FRAMES, SHOWN = 130, range(60, 95)
 
@@ -47,28 +44,10 @@ class Frame:
         return self._picture[top:bottom, left:right]
 
 
-class NoHands(HandFinder):
-    """Looks for nothing."""
-
-    def find(self, picture: np.ndarray) -> list[Hand]:
-        return []
-
-
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder, Footage]:
     """A toy actor whose head is still, and the training clip taken apart."""
-    fill_actor(tmp_path / "actor", 32, FRAMES)
-    clip, card = tmp_path / "clip.mp4", tmp_path / "model.json"
-    clip.write_bytes(b"film")
-    card.write_text("{}")
-    remember_footage(tmp_path / "actor", clip)
-    still = PERSON, facing_track(torch.zeros(FRAMES)), CAMERA
-    monkeypatch.setattr(occlusion, "load_coefficients", lambda _: still)
-    monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
-    monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
-    monkeypatch.setattr(occlusion, "HandFinder", NoHands)
-    folder = ActorFolder(tmp_path / "actor")
-    return folder, read_footage(folder.root, clip)
+    return open_toy(tmp_path, FRAMES, monkeypatch, facing_track(torch.zeros(FRAMES)))
 
 
 def show(monkeypatch: pytest.MonkeyPatch, top: int) -> None:

@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 from mouth_folders import fill_actor
-from mouth_toys import mouth_model
+from occlusion_toys import NoHands, open_toy
 from read_only_toys import refuse_writing
 
 from metatalk.config import Config
@@ -24,10 +24,9 @@ from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.media.video import read_pictures
 from metatalk.morphable.coefficients import TrackCoefficients
 from metatalk.stages import occlusion
-from metatalk.stages.footage import Footage, read_footage
+from metatalk.stages.footage import Footage
 from metatalk.stages.occlusion import OCCLUSION, find_hidden, load_hidden, open_hidden
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.footage import remember_footage
 
 FRAMES, COVERED = 30, range(12, 18)
 
@@ -49,27 +48,11 @@ class Frame:
         return picture[top:bottom, left:right]
 
 
-class NoHands(HandFinder):
-    """Looks for nothing."""
-
-    def find(self, picture: np.ndarray) -> list[Hand]:
-        return []
-
-
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder, Footage]:
     """A toy actor, and its training clip taken apart."""
-    fill_actor(tmp_path / "actor", 32, FRAMES)
-    clip, card = tmp_path / "clip.mp4", tmp_path / "model.json"
-    clip.write_bytes(b"film")
-    card.write_text("{}")
-    remember_footage(tmp_path / "actor", clip)
-    monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
-    monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
     monkeypatch.setattr(occlusion, "read_pictures", lambda _: map(Frame, range(FRAMES)))
-    monkeypatch.setattr(occlusion, "HandFinder", NoHands)
-    folder = ActorFolder(tmp_path / "actor")
-    return folder, read_footage(folder.root, clip)
+    return open_toy(tmp_path, FRAMES, monkeypatch)
 
 
 def test_a_covering_is_in_the_artefact(actor: tuple[ActorFolder, Footage]) -> None:

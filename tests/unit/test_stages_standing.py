@@ -9,20 +9,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_toys import CAMERA
-from mouth_folders import fill_actor
-from mouth_toys import PERSON, facing_track, mouth_model
+from mouth_toys import facing_track
+from occlusion_toys import open_toy
 
 from metatalk.config import Config
 from metatalk.errors import StaleArtefactError
-from metatalk.landmarks.hands import Hand, HandFinder
 from metatalk.stages import occlusion
-from metatalk.stages.footage import Footage, read_footage
+from metatalk.stages.footage import Footage
 from metatalk.stages.keeping import keep_filmed, keep_known
 from metatalk.stages.occlusion import STANDING, load_standing, open_hidden, open_standing
 from metatalk.stages.stage import silent_progress
 from metatalk.workspace.actor import ActorFolder
-from metatalk.workspace.footage import remember_footage
 
 FRAMES = 48
 SHIFTS = np.rint(8 * np.sin(0.7 * np.arange(FRAMES))).astype(int)
@@ -56,31 +53,13 @@ class Frame:
         return self._picture[top:bottom, left:right]
 
 
-class NoHands(HandFinder):
-    """Looks for nothing."""
-
-    def find(self, picture: np.ndarray) -> list[Hand]:
-        return []
-
-
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ActorFolder, Footage]:
     """A toy actor whose head moves, and the training clip taken apart."""
-    fill_actor(tmp_path / "actor", 32, FRAMES)
-    clip, card = tmp_path / "clip.mp4", tmp_path / "model.json"
-    clip.write_bytes(b"film")
-    card.write_text("{}")
-    remember_footage(tmp_path / "actor", clip)
     track = facing_track(torch.zeros(FRAMES))
     translation = track.translation.clone()
     translation[:, 0] = torch.from_numpy(SHIFTS * 700.0 / 480.0)
-    moving = PERSON, replace(track, translation=translation), CAMERA
-    monkeypatch.setattr(occlusion, "load_coefficients", lambda _: moving)
-    monkeypatch.setattr(occlusion, "open_face_model", lambda *_: mouth_model())
-    monkeypatch.setattr("metatalk.stages.footage.face_model_card", lambda *_: card)
-    monkeypatch.setattr(occlusion, "HandFinder", NoHands)
-    folder = ActorFolder(tmp_path / "actor")
-    return folder, read_footage(folder.root, clip)
+    return open_toy(tmp_path, FRAMES, monkeypatch, replace(track, translation=translation))
 
 
 def show(monkeypatch: pytest.MonkeyPatch, bar: tuple[slice, slice] | None) -> None:
